@@ -1,0 +1,1 @@
+"""WHO may do WHAT, and why: one decision point over Casbin, default deny, on plain attributes."""

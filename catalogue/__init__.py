@@ -1,0 +1,1 @@
+"""WHAT exists: datasets, their releases and contracts, places, and how files rest in a store."""

@@ -1,0 +1,1 @@
+"""WHERE bytes come from and rest: sources, object stores, the verified cache."""

@@ -1,0 +1,1 @@
+"""The running service: publish, share and use government datasets."""

@@ -1,0 +1,1 @@
+"""DuckDB's one home: killable, confined processes that turn bytes into tables and answers."""

@@ -1,0 +1,170 @@
+"""The marketplace's own errors, and the one table from any error to HTTP and to exit codes.
+
+Problem (catalogue/errors.py)
+└── MarketplaceError
+    ├── SettingInvalid
+    ├── RequestMalformed        the call itself is wrong
+    ├── Unauthenticated         no token, or one that is unknown, expired or revoked
+    ├── WrongProject            the token belongs to another project
+    ├── AccessDenied            the decision, with its reason
+    ├── AccessEnded             access ended while a result was being sent
+    ├── InvalidSharing          a request or agreement that cannot be made or moved so
+    ├── UnknownRecord           no such request, agreement, person, project ...
+    ├── RecordExists            a name that is taken
+    ├── FileUnreadable          an uploaded file that is no table; `lines` say where
+    ├── StatementRefused        SQL that is not one SELECT over the caller's tables
+    ├── QueryFailed             DuckDB refused or could not finish the statement
+    ├── QueryTimedOut
+    ├── QueryTooLarge           memory, or the limit on a result's bytes
+    ├── WorkerLost              the process that did the work died
+    ├── ServiceBusy             no worker is free; try again
+    ├── ConfinementMissing      the operator demands a sandbox that this kernel lacks
+    └── AuditUnavailable        nothing is served that cannot be recorded
+"""
+
+from http import HTTPStatus
+
+import msgspec
+
+from access_policies.errors import InvalidRule, PolicyError, RuleConflict
+from catalogue import errors as catalogue
+from catalogue.errors import Problem
+from connectors import errors as connectors
+
+
+class MarketplaceError(Problem):
+    """A fault in what the service was asked or was able to do."""
+
+
+class SettingInvalid(MarketplaceError):
+    """The operator's settings cannot be used."""
+
+
+class RequestMalformed(MarketplaceError):
+    """The call cannot be understood."""
+
+
+class Unauthenticated(MarketplaceError):
+    """No token was sent, or one that does not open anything now."""
+
+
+class WrongProject(MarketplaceError):
+    """The call names another project than the token's."""
+
+
+class AccessDenied(MarketplaceError):
+    """The decision was no; `detail` is its reason."""
+
+
+class AccessEnded(MarketplaceError):
+    """Access ended (revoked, or its last day passed) while the result was on its way."""
+
+
+class InvalidSharing(MarketplaceError):
+    """A request or agreement breaks a rule or cannot make that move; `lines` list the findings."""
+
+
+class UnknownRecord(MarketplaceError):
+    """There is no such request, agreement, person, project or organisation."""
+
+
+class RecordExists(MarketplaceError):
+    """The name is taken."""
+
+
+class FileUnreadable(MarketplaceError):
+    """The file is not a table that can be read for certain."""
+
+
+class StatementRefused(MarketplaceError):
+    """The statement is not one SELECT over the caller's tables."""
+
+
+class QueryFailed(MarketplaceError):
+    """The statement is allowed but cannot be carried out."""
+
+
+class QueryTimedOut(MarketplaceError):
+    """The statement did not finish before its deadline."""
+
+
+class QueryTooLarge(MarketplaceError):
+    """The statement needs more memory, or gives more bytes, than one query may."""
+
+
+class WorkerLost(MarketplaceError):
+    """The process that did the work died; nothing of its result is complete."""
+
+
+class ServiceBusy(MarketplaceError):
+    """Every worker is taken; the same call may succeed in a moment."""
+
+
+class ConfinementMissing(MarketplaceError):
+    """The kernel cannot confine workers, and the operator requires it."""
+
+
+class AuditUnavailable(MarketplaceError):
+    """The audit log cannot be written, so nothing is served."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """How an error is told: HTTP status, exit code of the command line, short title."""
+
+    status: HTTPStatus
+    exit_code: int
+    title: str
+
+
+# Exit codes: 1 unexpected, 2 the call is wrong, 3 not found, 4 not allowed, 5 conflict,
+# 6 the data is wrong, 7 too large or too slow, 8 try again, 9 the service is unfit.
+ANSWERS: dict[type[Exception], Answer] = {
+    catalogue.InvalidAddress: Answer(HTTPStatus.BAD_REQUEST, 2, "Not an address"),
+    catalogue.UnknownDataset: Answer(HTTPStatus.NOT_FOUND, 3, "No such dataset"),
+    catalogue.UnknownRelease: Answer(HTTPStatus.NOT_FOUND, 3, "No such release"),
+    catalogue.UnknownPlace: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "No such place"),
+    catalogue.ReleaseConflict: Answer(HTTPStatus.CONFLICT, 5, "Another release came first"),
+    catalogue.IntentExpired: Answer(HTTPStatus.CONFLICT, 5, "The publish took too long"),
+    catalogue.ContractBroken: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "Contract broken"),
+    catalogue.ObjectMissing: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "A stored file is gone"),
+    catalogue.ObjectExists: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "A stored file is there"),
+    catalogue.ObjectCorrupted: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "A file was altered"),
+    catalogue.StoreUnfit: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 9, "The object store is unfit"),
+    catalogue.CatalogueError: Answer(HTTPStatus.BAD_REQUEST, 2, "Catalogue error"),
+    connectors.SourceTooLarge: Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, 7, "File too large"),
+    connectors.SourceInterrupted: Answer(
+        HTTPStatus.BAD_REQUEST, 8, "The file did not arrive whole"
+    ),
+    connectors.StoreUnavailable: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "No object store"),
+    connectors.ConnectorError: Answer(HTTPStatus.BAD_GATEWAY, 8, "Connector error"),
+    InvalidRule: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Not a rule"),
+    RuleConflict: Answer(HTTPStatus.CONFLICT, 5, "Conflicting rule"),
+    PolicyError: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Policy error"),
+    SettingInvalid: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 2, "Setting invalid"),
+    RequestMalformed: Answer(HTTPStatus.BAD_REQUEST, 2, "Request malformed"),
+    Unauthenticated: Answer(HTTPStatus.UNAUTHORIZED, 4, "Not signed in"),
+    WrongProject: Answer(HTTPStatus.FORBIDDEN, 4, "Another project's token"),
+    AccessDenied: Answer(HTTPStatus.FORBIDDEN, 4, "Not allowed"),
+    AccessEnded: Answer(HTTPStatus.FORBIDDEN, 4, "Access ended"),
+    InvalidSharing: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Not possible"),
+    UnknownRecord: Answer(HTTPStatus.NOT_FOUND, 3, "Not found"),
+    RecordExists: Answer(HTTPStatus.CONFLICT, 5, "Already there"),
+    FileUnreadable: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "File unreadable"),
+    StatementRefused: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Statement refused"),
+    QueryFailed: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Query failed"),
+    QueryTimedOut: Answer(HTTPStatus.GATEWAY_TIMEOUT, 7, "Query timed out"),
+    QueryTooLarge: Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, 7, "Query too large"),
+    WorkerLost: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "Worker lost"),
+    ServiceBusy: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "Busy"),
+    ConfinementMissing: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "No confinement"),
+    AuditUnavailable: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 9, "Audit unavailable"),
+    MarketplaceError: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 1, "Marketplace error"),
+    Problem: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 1, "Problem"),
+}
+
+UNEXPECTED = Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 1, "Unexpected error")
+
+
+def answer_for(error: BaseException) -> Answer:
+    """The nearest entry for an error's class; anything unknown is told as unexpected."""
+    return next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), UNEXPECTED)

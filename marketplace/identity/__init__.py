@@ -1,0 +1,1 @@
+"""Who asks: organisations, people, projects, secondments and tokens."""

@@ -1,0 +1,76 @@
+"""What the operator can set, read once by `bootstrap` and passed on; nothing reads it at import."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from marketplace.errors import SettingInvalid
+
+_PREFIX = "MARKETPLACE_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's settings; each is `MARKETPLACE_<NAME>` in the environment.
+
+    `data` is the folder of the embedded default: database, objects, cache, keys. `database` is a
+    SQLAlchemy URL and `store` a folder or `s3://bucket/prefix`; both default to places in `data`.
+    Sizes are in bytes, times in seconds.
+    """
+
+    data: Path
+    database: str = ""
+    store: str = ""
+    s3_endpoint: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8400
+    origin: str = "marketplace.localhost/audit"
+    query_deadline: float = 60.0
+    query_memory: int = 2 * 1024**3
+    query_threads: int = 2
+    query_workers: int = 8
+    ingest_memory: int = 1024**3
+    ingest_deadline: float = 3600.0
+    upload_limit: int = 8 * 1024**3
+    cache_limit: int = 32 * 1024**3
+    result_bytes_limit: int = 16 * 1024**3
+    require_confinement: bool = False
+
+    @property
+    def database_url(self) -> str:
+        """Where the metadata lives; SQLite in the data folder unless set."""
+        return self.database or f"sqlite:///{self.data / 'marketplace.db'}"
+
+    @property
+    def store_location(self) -> str:
+        """Where objects rest; a folder in the data folder unless set."""
+        return self.store or str(self.data / "objects")
+
+
+def read_settings(environment: Mapping[str, str] | None = None, **given: object) -> Settings:
+    """Read settings from the environment; what is `given` (from the command line) wins.
+
+    Raises SettingInvalid, naming the setting but never its value (a URL may hold a password).
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, object] = {"data": "marketplace-data"}
+    for field in msgspec.structs.fields(Settings):
+        text = environment.get(_PREFIX + field.name.upper())
+        if text is not None:
+            values[field.name] = text
+    values.update({name: value for name, value in given.items() if value is not None})
+    try:
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].rstrip("`") or "a setting"
+        raise SettingInvalid(
+            f"The setting {_PREFIX}{name.upper()} has a value of the wrong kind.",
+            next_step="Sizes are whole numbers of bytes, times are seconds.",
+        ) from None
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value)).expanduser().absolute()
+    raise NotImplementedError(kind)

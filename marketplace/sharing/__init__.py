@@ -1,0 +1,1 @@
+"""Journey 2: requests, decisions on them, and the agreements that are the enforcement."""
