@@ -1,0 +1,1 @@
+"""The main job, told on real open data from beginning to end."""
