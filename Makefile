@@ -1,12 +1,35 @@
 # The commands of this repository; `make help` lists them.
 SHELL := /bin/bash
-PYTHON ?= python3.11
 BIN := .venv/bin
+WORLD := demo-world
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/server.stamp ## Tell the main job on real data in a minute; the world stays in demo-world
+	@$(BIN)/marketplace demo --keep $(WORLD)
+
+serve: $(WORLD)/tokens.json ## Serve the demo's world and say where and how to get in
+	@$(BIN)/marketplace serve --data $(WORLD)
+
+test: .venv/dev.stamp ## Run every test
+	@$(BIN)/pytest -n 2 -q
+
+static: .venv/dev.stamp ## Check form, lint, types, imports and spelling
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+check: static demo test ## Everything that CI runs
+
+bench: .venv/dev.stamp ## Measure against DuckDB in-process; prints a table, writes build/bench.json
+	@$(BIN)/python -m tests.bench
 
 lock: ## Pin every dependency again with its hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -15,4 +38,32 @@ lock: ## Pin every dependency again with its hashes (needs uv)
 	  --no-emit-index-url --extra server --extra build --extra dev -c requirements/server.txt \
 	  pyproject.toml -o requirements/dev.txt
 
-.PHONY: help lock
+clean: ## Remove the environment, the demo's world and everything built
+	rm -rf .venv build dist $(WORLD) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# A target's stamp is newer than what it was installed from, so that a second `make` installs nothing.
+.venv/server.stamp: requirements/server.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the service's $$(grep -c == $<) pinned packages into .venv (once, about a minute) ..."
+	@$(PIP) install --require-hashes -r $<
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/server.stamp
+	@echo "Installing what the tests and checks need: $$(grep -c == $<) pinned packages in all ..."
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3.11 python3; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Creating .venv with $$("$$python" --version)"; \
+	    exec "$$python" -m venv .venv; \
+	  fi; \
+	done; \
+	echo "No Python 3.11 or newer was found. Install one, or name it: make PYTHON=/path/to/python" >&2; \
+	exit 1
+
+$(WORLD)/tokens.json: | .venv/server.stamp
+	@$(BIN)/marketplace demo --keep $(WORLD)
+
+.PHONY: help demo serve test static check bench lock clean
