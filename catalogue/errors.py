@@ -4,6 +4,7 @@
     ├── CatalogueError
     │   ├── InvalidAddress          not organisation.dataset.table
     │   ├── UnknownDataset          no such dataset, or none the caller may know of
+    │   ├── DatasetExists           the address is taken, with other details
     │   ├── UnknownRelease
     │   ├── UnknownPlace            no council, region or area of that name or code
     │   ├── ReleaseConflict         another publisher was first
@@ -47,6 +48,10 @@ class InvalidAddress(CatalogueError):
 
 class UnknownDataset(CatalogueError):
     """No such dataset, or none that the caller may know of; the two are not told apart."""
+
+
+class DatasetExists(CatalogueError):
+    """The address belongs to a dataset that was registered with other details."""
 
 
 class UnknownRelease(CatalogueError):

@@ -4,6 +4,7 @@ Problem (catalogue/errors.py)
 └── MarketplaceError
     ├── SettingInvalid
     ├── RequestMalformed        the call itself is wrong
+    ├── FormatNotOffered        a result asked for in a media type that there is none of
     ├── Unauthenticated         no token, or one that is unknown, expired or revoked
     ├── WrongProject            the token belongs to another project
     ├── AccessDenied            the decision, with its reason
@@ -42,6 +43,10 @@ class SettingInvalid(MarketplaceError):
 
 class RequestMalformed(MarketplaceError):
     """The call cannot be understood."""
+
+
+class FormatNotOffered(MarketplaceError):
+    """The call accepts none of the media types that the answer can have."""
 
 
 class Unauthenticated(MarketplaceError):
@@ -121,6 +126,7 @@ class Answer(msgspec.Struct, frozen=True):
 ANSWERS: dict[type[Exception], Answer] = {
     catalogue.InvalidAddress: Answer(HTTPStatus.BAD_REQUEST, 2, "Not an address"),
     catalogue.UnknownDataset: Answer(HTTPStatus.NOT_FOUND, 3, "No such dataset"),
+    catalogue.DatasetExists: Answer(HTTPStatus.CONFLICT, 5, "Dataset already there"),
     catalogue.UnknownRelease: Answer(HTTPStatus.NOT_FOUND, 3, "No such release"),
     catalogue.UnknownPlace: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "No such place"),
     catalogue.ReleaseConflict: Answer(HTTPStatus.CONFLICT, 5, "Another release came first"),
@@ -142,6 +148,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     PolicyError: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Policy error"),
     SettingInvalid: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 2, "Setting invalid"),
     RequestMalformed: Answer(HTTPStatus.BAD_REQUEST, 2, "Request malformed"),
+    FormatNotOffered: Answer(HTTPStatus.NOT_ACCEPTABLE, 2, "Format not offered"),
     Unauthenticated: Answer(HTTPStatus.UNAUTHORIZED, 4, "Not signed in"),
     WrongProject: Answer(HTTPStatus.FORBIDDEN, 4, "Another project's token"),
     AccessDenied: Answer(HTTPStatus.FORBIDDEN, 4, "Not allowed"),
