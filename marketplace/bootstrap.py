@@ -1,0 +1,153 @@
+"""Where the marketplace is put together: one object graph for HTTP, the command line and tests."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from access_policies.decision_point import DecisionPoint
+from catalogue.object_store import ObjectStore
+from catalogue.places import Places
+from connectors.stores import open_store
+from connectors.verified_cache import VerifiedCache
+from marketplace.audit.checkpoint import open_signer
+from marketplace.audit.log import AuditLog
+from marketplace.clock import Clock, system_clock
+from marketplace.database import Database, open_database
+from marketplace.discovery import Discovery
+from marketplace.engine.limits import Limits
+from marketplace.engine.workers import QueryWorkers
+from marketplace.extracts import Extracts
+from marketplace.publish import Publishing
+from marketplace.query import Querying
+from marketplace.settings import Settings
+from marketplace.sharing import Sharing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marketplace:
+    """The running parts, each ready to use; `close` stops them in the right order."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    store: ObjectStore
+    cache: VerifiedCache
+    places: Places
+    decision_point: DecisionPoint
+    audit: AuditLog
+    workers: QueryWorkers
+    extracts: Extracts
+    discovery: Discovery
+    publishing: Publishing
+    sharing: Sharing
+    querying: Querying
+
+    def close(self) -> None:
+        """Stop the workers, give every entry its place in the log, and let the database go."""
+        self.workers.close()
+        self.audit.close()
+        self.database.close()
+
+
+def open_marketplace(settings: Settings, *, clock: Clock = system_clock) -> Marketplace:
+    """Open the marketplace on its data, bringing the database's schema up to date.
+
+    Raises StoreUnfit where the object store cannot keep the publish protocol's promises, and
+    ConfinementMissing where the operator requires a sandbox that this kernel lacks.
+    """
+    folders = _Folders(settings.data)
+    database = open_database(settings.database_url)
+    database.migrate()
+    store = open_store(settings.store_location, endpoint=settings.s3_endpoint)
+    store.probe()
+    cache = VerifiedCache(store, folders.cache, settings.cache_limit)
+    places = Places.load()
+    decision_point = DecisionPoint()
+    audit = AuditLog(database, open_signer(folders.keys, settings.origin))
+    query_limits = Limits(
+        memory=settings.query_memory,
+        threads=settings.query_threads,
+        deadline=settings.query_deadline,
+    )
+    ingest_limits = Limits(
+        memory=settings.ingest_memory,
+        threads=settings.query_threads,
+        deadline=settings.ingest_deadline,
+    )
+    workers = QueryWorkers(
+        query_limits,
+        bound_limit=settings.query_workers,
+        spares=1,
+        scratch=folders.scratch,
+        result_bytes=settings.result_bytes_limit,
+        require_confinement=settings.require_confinement,
+    )
+    extracts = Extracts(
+        database=database,
+        store=store,
+        cache=cache,
+        places=places,
+        limits=ingest_limits,
+        scratch=folders.scratch,
+        clock=clock,
+    )
+    audit.start()
+    return Marketplace(
+        settings=settings,
+        clock=clock,
+        database=database,
+        store=store,
+        cache=cache,
+        places=places,
+        decision_point=decision_point,
+        audit=audit,
+        workers=workers,
+        extracts=extracts,
+        discovery=Discovery(database=database, decision_point=decision_point, clock=clock),
+        publishing=Publishing(
+            database=database,
+            decision_point=decision_point,
+            store=store,
+            limits=ingest_limits,
+            scratch=folders.scratch,
+            clock=clock,
+        ),
+        sharing=Sharing(
+            database=database, decision_point=decision_point, places=places, clock=clock
+        ),
+        querying=Querying(
+            database=database,
+            decision_point=decision_point,
+            extracts=extracts,
+            cache=cache,
+            workers=workers,
+            clock=clock,
+            deadline=settings.query_deadline,
+        ),
+    )
+
+
+@contextmanager
+def opened(settings: Settings, *, clock: Clock = system_clock) -> Iterator[Marketplace]:
+    """The marketplace for the length of a block."""
+    marketplace = open_marketplace(settings, clock=clock)
+    try:
+        yield marketplace
+    finally:
+        marketplace.close()
+
+
+class _Folders:
+    """The places in the data folder, made private to the service's user."""
+
+    def __init__(self, data: Path) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        self.keys = _private(data / "keys")
+        self.cache = _private(data / "cache")
+        self.scratch = _private(data / "scratch")
+
+
+def _private(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder

@@ -1,0 +1,117 @@
+"""A result on its way to a reader: it ends when access ends, and its record is always closed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from time import monotonic
+
+from sqlalchemy import Connection
+
+from access_policies import revision
+from catalogue.errors import Problem
+from marketplace.clock import Clock
+from marketplace.database import Database
+from marketplace.engine.result import ResultStream
+from marketplace.errors import AccessEnded
+
+# How long a running stream may go without looking at the policy revision again.
+_LOOK_AGAIN_SECONDS = 0.25
+
+
+class Watch:
+    """Looks again, while a result is sent, whether the caller may still have it.
+
+    `since` is the policy revision that the decision was made under, `until` the first moment at
+    which time alone could change it, and `still_stands` asks the whole question again.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        since: int,
+        until: datetime,
+        still_stands: Callable[[Connection], bool],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._revision = since
+        self._until = until
+        self._still_stands = still_stands
+        self._looked_at = float("-inf")
+
+    def look(self) -> None:
+        """Raise AccessEnded where a boundary in time has passed or the policy now says no."""
+        if self._clock() >= self._until:
+            raise _ended("its last day has passed")
+        if monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
+            return
+        self._looked_at = monotonic()
+        with self._database.reading() as connection:
+            current = revision.read(connection)
+            if current == self._revision:
+                return
+            if not self._still_stands(connection):
+                raise _ended("it was revoked or changed")
+        self._revision = current
+
+
+class Delivery:
+    """The chunks of one encoded result, to be iterated once and closed whatever happens.
+
+    Iterating raises instead of ending where the result is not whole: then abort the transport.
+    `entry` is the audit entry of the decision, for which a receipt can be had; `closing` writes
+    the second entry with rows, bytes and outcome.
+    """
+
+    def __init__(
+        self,
+        result: ResultStream,
+        watch: Watch,
+        *,
+        entry: str,
+        releases: dict[str, int],
+        held: ExitStack,
+        closing: Callable[[int, int, str], None],
+    ) -> None:
+        self.entry = entry
+        self.releases = releases
+        self._result = result
+        self._watch = watch
+        self._held = held
+        self._closing = closing
+        self._outcome = "cut by the reader"
+        self._sent = 0
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._result:
+                self._watch.look()
+                self._sent += len(chunk)
+                yield chunk
+            self._outcome = "complete"
+        except Problem as problem:
+            self._outcome = type(problem).__name__
+            raise
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop the worker if it is not done, let the files go, and close the record. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._result.close()
+        finally:
+            self._held.close()
+            self._closing(self._result.rows, self._sent, self._outcome)
+
+
+def _ended(why: str) -> AccessEnded:
+    return AccessEnded(
+        f"Your access ended while the result was being sent: {why}. What arrived is not complete.",
+        next_step="Ask the owner for an extension, then send the query again.",
+    )

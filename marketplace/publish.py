@@ -1,0 +1,330 @@
+"""Journey 1 on one screen: a file in, a release out that nobody can change afterwards.
+
+decided -> read and typed in a confined worker -> files stored under an intent and verified -> one
+transaction makes the release, its rules and its audit entry -> told. A crash anywhere leaves either
+nothing visible or everything.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from access_policies import revision, rules
+from access_policies.decision import Decision
+from access_policies.decision_point import DecisionPoint
+from access_policies.rules import Rule
+from access_policies.vocabulary import Action, Audience
+from catalogue import datasets, releases
+from catalogue.address import DatasetAddress, TableAddress
+from catalogue.dataset import AccessRights, DataFile, Dataset, Release, ReleaseTable
+from catalogue.errors import Problem, ReleaseConflict
+from catalogue.manifest import Contract, under_contract, with_table
+from catalogue.object_store import ObjectStore
+from catalogue.releases import Intent
+from marketplace import enforcement
+from marketplace.audit.entries import Entry, EntryKind, record
+from marketplace.clock import Clock
+from marketplace.database import Database
+from marketplace.engine.ingest import Ingested, IngestOptions, Progress, ingest
+from marketplace.engine.limits import Limits
+from marketplace.engine.written_file import WrittenFile
+from marketplace.identity.principal import Principal
+from marketplace.identity.tokens import renew
+
+# How long a publisher may take from the first stored file to the commit.
+_LEASE = timedelta(hours=6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetDetails:
+    """How a dataset is described at its first release; later releases leave it as it is.
+
+    `visible_to` is the least trusted audience that may find the dataset and read its description.
+    It opens no data.
+    """
+
+    title: str = ""
+    description: str = ""
+    licence: str = "DATA_SHARE_AGREEMENT"
+    access_rights: AccessRights = AccessRights.INTERNAL
+    official_sensitive: bool = False
+    visible_to: Audience = Audience.GOVERNMENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What was committed, and in sentences what was inferred on the way."""
+
+    release: Release
+    table: ReleaseTable
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Publish:
+    """One publish on its way: what is to be released, by whom, on what was there before."""
+
+    principal: Principal
+    address: TableAddress
+    details: DatasetDetails
+    before: Release | None
+    contract: Contract | None
+
+    @property
+    def dataset(self) -> DatasetAddress:
+        return self.address.dataset_address
+
+    @property
+    def parent(self) -> int:
+        return self.before.number if self.before else 0
+
+
+class Publishing:
+    """Turns a publisher's file into a committed release."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        decision_point: DecisionPoint,
+        store: ObjectStore,
+        limits: Limits,
+        scratch: Path,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._decision_point = decision_point
+        self._store = store
+        self._limits = limits
+        self._scratch = scratch
+        self._clock = clock
+
+    def publish(
+        self,
+        principal: Principal,
+        file: Path,
+        name: str,
+        address: TableAddress,
+        *,
+        details: DatasetDetails,
+        parent: int | None = None,
+        options: IngestOptions | None = None,
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Published:
+        """Commit the file as the next release of its dataset.
+
+        `name` is what the publisher calls the file; `parent` is the release they build on, where
+        they want to be refused if another came between. Raises AccessDenied, FileUnreadable,
+        ContractBroken, ReleaseConflict (also for a file that the current release already holds).
+        """
+        publish = self._begin(principal, address, details, parent)
+        with tempfile.TemporaryDirectory(dir=self._scratch, prefix="publish-") as folder:
+            try:
+                ingested = ingest(
+                    file,
+                    name=name,
+                    into=Path(folder),
+                    contract=publish.contract[1] if publish.contract else None,
+                    options=options or IngestOptions(),
+                    limits=self._limits,
+                    progress=progress,
+                )
+                _refuse_the_same_again(publish, ingested)
+                release = self._store_and_commit(publish, ingested)
+            except Problem as problem:
+                self._record_refusal(publish, problem)
+                raise
+        table = next(table for table in release.tables if table.name == address.name)
+        return Published(release=release, table=table, notes=ingested.notes)
+
+    def _begin(
+        self,
+        principal: Principal,
+        address: TableAddress,
+        details: DatasetDetails,
+        parent: int | None,
+    ) -> _Publish:
+        dataset = address.dataset_address
+        with self._database.writing() as connection:
+            decision = self._decide(connection, principal, dataset)
+            if not decision.allowed:
+                _record_publish_refused(
+                    connection, principal, address, "AccessDenied", self._clock()
+                )
+            before = releases.latest(connection, dataset)
+            contract = datasets.contract(connection, address)
+        enforcement.require(
+            decision,
+            next_step=f"A publisher of {dataset.organisation} can publish it; its operator gives "
+            "out that role.",
+        )
+        publish = _Publish(
+            principal=principal, address=address, details=details, before=before, contract=contract
+        )
+        if parent is not None and parent != publish.parent:
+            raise ReleaseConflict(
+                f"{dataset} stands at release {publish.parent}, not {parent}.",
+                next_step="Look at the newest release, then publish on top of it.",
+            )
+        return publish
+
+    def _store_and_commit(self, publish: _Publish, ingested: Ingested) -> Release:
+        intent = self._intend(publish)
+        try:
+            table = under_contract(
+                publish.contract,
+                name=publish.address.name,
+                schema=ingested.schema,
+                files=[self._upload(intent, file) for file in ingested.files],
+            )
+            return self._commit(publish, intent, table)
+        except SQLAlchemyError:
+            # The commit may have happened although its answer was lost: only the database knows.
+            with self._database.reading() as connection:
+                committed = releases.outcome(connection, intent.id)
+            if committed is None:
+                raise
+            return committed
+        except Problem:
+            with self._database.writing() as connection:
+                releases.abandon(connection, intent.id)
+            raise
+
+    def _intend(self, publish: _Publish) -> Intent:
+        with self._database.writing() as connection:
+            return releases.begin(
+                connection,
+                publish.dataset,
+                parent=publish.parent,
+                by=publish.principal.person_id,
+                now=self._clock(),
+                lease=_LEASE,
+            )
+
+    def _upload(self, intent: Intent, file: WrittenFile) -> DataFile:
+        return releases.upload(
+            self._store,
+            intent,
+            file.path,
+            sha256=file.sha256,
+            rows=file.rows,
+            columns=file.columns,
+        )
+
+    def _commit(self, publish: _Publish, intent: Intent, table: ReleaseTable) -> Release:
+        """Make the release visible together with its rules and its audit entry, or not at all."""
+        now = self._clock()
+        with self._database.writing() as connection:
+            enforcement.require(
+                self._decide(connection, publish.principal, publish.dataset),
+                next_step="Your role ended while the file was read.",
+            )
+            if datasets.find(connection, publish.dataset) is None:
+                _register(connection, publish, now)
+            tables = with_table(publish.before, table)
+            release = releases.commit(connection, intent, tables, notes="", now=now)
+            entry = Entry(
+                kind=EntryKind.RELEASE_PUBLISHED,
+                facts={
+                    "dataset": str(publish.dataset),
+                    "release": release.number,
+                    "manifest": release.manifest_digest,
+                    "table": table.name,
+                    "rows": table.rows,
+                },
+                person={"person": publish.principal.person_id},
+            )
+            record(connection, entry, now=now)
+        return release
+
+    def _decide(
+        self, connection: Connection, principal: Principal, dataset: DatasetAddress
+    ) -> Decision:
+        now = self._clock()
+        principal = renew(connection, principal, now=now)
+        return enforcement.decide(
+            connection, self._decision_point, principal, Action.PUBLISH, str(dataset), now=now
+        )
+
+    def _record_refusal(self, publish: _Publish, problem: Problem) -> None:
+        with self._database.writing() as connection:
+            _record_publish_refused(
+                connection,
+                publish.principal,
+                publish.address,
+                type(problem).__name__,
+                self._clock(),
+            )
+
+
+def _record_publish_refused(
+    connection: Connection,
+    principal: Principal,
+    address: TableAddress,
+    refused_as: str,
+    now: datetime,
+) -> None:
+    entry = Entry(
+        kind=EntryKind.PUBLISH_REFUSED,
+        facts={"table": str(address), "refused_as": refused_as},
+        person={"person": principal.person_id},
+    )
+    record(connection, entry, now=now)
+
+
+def _register(connection: Connection, publish: _Publish, now: datetime) -> None:
+    """Enter a dataset at its first release, and let its audience know that it exists."""
+    details = publish.details
+    dataset = Dataset(
+        address=publish.dataset,
+        title=details.title or publish.dataset.dataset.replace("_", " ").capitalize(),
+        description=details.description,
+        licence=details.licence,
+        access_rights=details.access_rights,
+        official_sensitive=details.official_sensitive,
+        created_at=now,
+    )
+    datasets.register(connection, dataset)
+    for action in (Action.DISCOVER, Action.READ_METADATA):
+        rules.write(
+            connection,
+            Rule(
+                id=uuid4().hex,
+                subject=f"audience:{details.visible_to.name.lower()}",
+                dataset=str(publish.dataset),
+                action=action.value,
+                grant=f"listing:{publish.dataset}",
+            ),
+        )
+    revision.advance(connection)
+    entry = Entry(
+        kind=EntryKind.DATASET_REGISTERED,
+        facts={
+            "dataset": str(publish.dataset),
+            "title": dataset.title,
+            "visible_to": details.visible_to.name.lower(),
+        },
+        person={"person": publish.principal.person_id},
+    )
+    record(connection, entry, now=now)
+
+
+def _refuse_the_same_again(publish: _Publish, ingested: Ingested) -> None:
+    """A file whose content the newest release already holds makes no new release.
+
+    It also tells a publisher whose first try lost its answer that it had been committed.
+    """
+    current = publish.before.table(publish.address.name) if publish.before else None
+    if current is None:
+        return
+    if [file.sha256 for file in current.files] == [file.sha256 for file in ingested.files]:
+        raise ReleaseConflict(
+            f"Release {publish.parent} of {publish.dataset} already holds exactly this file.",
+            next_step="Nothing needs to be done.",
+        )

@@ -1,0 +1,273 @@
+"""Journey 3 on one screen: SQL in, the rows and columns agreed out, every read provable.
+
+statement checked in a worker -> one decision per dataset, recorded -> extracts -> a worker runs the
+SQL unmodified -> bytes delivered while access lasts -> the record closed.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from access_policies import revision
+from access_policies.decision import Decision, TableScope
+from access_policies.decision_point import DecisionPoint
+from access_policies.vocabulary import Action
+from catalogue import releases
+from catalogue.address import DatasetAddress
+from catalogue.dataset import Release, ReleaseTable
+from catalogue.errors import InvalidAddress, Problem
+from catalogue.manifest import resolve_table
+from connectors.verified_cache import VerifiedCache
+from marketplace import enforcement
+from marketplace.audit.entries import Entry, EntryKind, record
+from marketplace.clock import Clock
+from marketplace.database import Database
+from marketplace.delivery import Delivery, Watch
+from marketplace.discovery import unknown
+from marketplace.engine.statement import Statement
+from marketplace.engine.view_map import BoundTable, ViewMap
+from marketplace.engine.workers import OutputFormat, QueryWorkers
+from marketplace.errors import StatementRefused, Unauthenticated
+from marketplace.extracts import Extracts
+from marketplace.identity.principal import Principal
+from marketplace.identity.tokens import check_project, renew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One table as the caller gets it: the release pinned, the scope agreed, and by what."""
+
+    release: Release
+    table: ReleaseTable
+    scope: TableScope
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """Every table of a statement allowed, recorded as `entry` under one policy revision."""
+
+    principal: Principal
+    readings: tuple[Reading, ...]
+    revision: int
+    entry: str
+
+
+class Querying:
+    """Runs the one query pipeline that every exit uses."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        decision_point: DecisionPoint,
+        extracts: Extracts,
+        cache: VerifiedCache,
+        workers: QueryWorkers,
+        clock: Clock,
+        deadline: float,
+    ) -> None:
+        self._database = database
+        self._decision_point = decision_point
+        self._extracts = extracts
+        self._cache = cache
+        self._workers = workers
+        self._clock = clock
+        self._deadline = deadline
+
+    def run(
+        self, principal: Principal, sql: str, output: OutputFormat, *, project: str | None = None
+    ) -> Delivery:
+        """Answer one SELECT over the tables that the caller's agreements let out.
+
+        Returns once the first bytes are there. Raises WrongProject, StatementRefused,
+        UnknownDataset (also for what the caller may not know of), AccessDenied, QueryFailed,
+        QueryTimedOut, QueryTooLarge, ServiceBusy.
+        """
+        check_project(principal, project)
+        permit = self._decide(principal, self._check(principal, sql))
+        held = ExitStack()
+        try:
+            views = held.enter_context(self._views(permit.readings))
+            result = self._workers.run(views, sql, output, deadline=self._deadline)
+        except BaseException as error:
+            held.close()
+            self._close(permit, 0, 0, type(error).__name__)
+            raise
+        return Delivery(
+            result,
+            self._watch(permit),
+            entry=permit.entry,
+            releases={str(read.release.dataset): read.release.number for read in permit.readings},
+            held=held,
+            closing=partial(self._close, permit),
+        )
+
+    def _check(self, principal: Principal, sql: str) -> Statement:
+        try:
+            return self._workers.parse(sql)
+        except StatementRefused as refusal:
+            with self._database.writing() as connection:
+                self._record(connection, principal, sql, refusal=refusal, readings=())
+            raise
+
+    def _decide(self, principal: Principal, statement: Statement) -> Permit:
+        """Decide every table in the transaction that records the decisions, permit or deny."""
+        refusal: Problem | None = None
+        readings: tuple[Reading, ...] = ()
+        with self._database.writing() as connection:
+            under = revision.lock_shared(connection)
+            try:
+                principal = renew(connection, principal, now=self._clock())
+                readings = tuple(
+                    self._reading(connection, principal, parts)
+                    for parts in sorted(statement.tables)
+                )
+            except Problem as problem:
+                refusal = problem
+            entry = self._record(
+                connection, principal, statement.sql, refusal=refusal, readings=readings
+            )
+        if refusal is not None:
+            raise refusal
+        return Permit(principal=principal, readings=readings, revision=under, entry=entry)
+
+    def _reading(
+        self, connection: Connection, principal: Principal, parts: tuple[str, ...]
+    ) -> Reading:
+        dataset = _dataset_named(parts)
+        release = releases.latest(connection, dataset)
+        decision = self._ask(connection, principal, Action.QUERY, dataset)
+        if not decision.allowed:
+            listed = self._ask(connection, principal, Action.DISCOVER, dataset)
+            if release is None or not listed.allowed:
+                raise unknown(".".join(parts))
+            enforcement.require(
+                decision,
+                next_step=f"Ask for access: marketplace request {dataset}. "
+                f"What stands in the way: marketplace why {dataset}.",
+            )
+        if release is None:
+            raise unknown(".".join(parts))
+        address = resolve_table(release, parts)
+        table = next(table for table in release.tables if table.name == address.name)
+        scope = enforcement.scope_of(decision, table)
+        return Reading(release=release, table=table, scope=scope, decision=decision)
+
+    def _ask(
+        self,
+        connection: Connection,
+        principal: Principal,
+        action: Action,
+        dataset: DatasetAddress,
+    ) -> Decision:
+        return enforcement.decide(
+            connection, self._decision_point, principal, action, str(dataset), now=self._clock()
+        )
+
+    @contextmanager
+    def _views(self, readings: tuple[Reading, ...]) -> Iterator[ViewMap]:
+        """The caller's tables as files in the cache, held there until the block ends."""
+        with ExitStack() as stack:
+            tables = []
+            for read in readings:
+                files = self._extracts.files_for(read.table, read.scope)
+                tables.append(
+                    BoundTable(
+                        address=read.release.dataset.table(read.table.name),
+                        short=len(read.release.tables) == 1,
+                        files=stack.enter_context(self._cache.pinned(files)),
+                    )
+                )
+            yield tuple(sorted(set(tables), key=lambda table: table.address))
+
+    def _watch(self, permit: Permit) -> Watch:
+        boundaries = [permit.principal.valid_until]
+        boundaries += [r.decision.until for r in permit.readings if r.decision.until is not None]
+        return Watch(
+            self._database,
+            self._clock,
+            since=permit.revision,
+            until=min(boundaries),
+            still_stands=partial(self._still_stands, permit),
+        )
+
+    def _still_stands(self, permit: Permit, connection: Connection) -> bool:
+        """Whether the same question gets the same grants and obligations again."""
+        try:
+            principal = renew(connection, permit.principal, now=self._clock())
+        except Unauthenticated:
+            return False
+        return all(
+            _same(self._ask(connection, principal, Action.QUERY, read.release.dataset), read)
+            for read in permit.readings
+        )
+
+    def _record(
+        self,
+        connection: Connection,
+        principal: Principal,
+        sql: str,
+        *,
+        refusal: Problem | None,
+        readings: tuple[Reading, ...],
+    ) -> str:
+        reasons = dict.fromkeys(read.decision.reason for read in readings)
+        reason = str(refusal) if refusal else " ".join(reasons)
+        entry = Entry(
+            kind=EntryKind.READ_DECIDED,
+            facts={
+                "allowed": refusal is None,
+                "refused_as": type(refusal).__name__ if refusal else "",
+                "project": principal.project or "",
+                "purpose": principal.project_purpose,
+                "policy_revision": revision.read(connection),
+                "tables": [_recorded(read) for read in readings],
+            },
+            person={
+                "person": principal.person_id,
+                "name": principal.person_name,
+                "reason": reason,
+                "sql": sql,
+            },
+        )
+        return record(connection, entry, now=self._clock())
+
+    def _close(self, permit: Permit, rows: int, sent: int, outcome: str) -> None:
+        closing = Entry(
+            kind=EntryKind.READ_CLOSED,
+            facts={"read": permit.entry, "rows": rows, "bytes": sent, "outcome": outcome},
+            person={"person": permit.principal.person_id},
+        )
+        with self._database.writing() as connection:
+            record(connection, closing, now=self._clock())
+
+
+def _dataset_named(parts: tuple[str, ...]) -> DatasetAddress:
+    if len(parts) not in (2, 3):
+        raise unknown(".".join(parts))
+    try:
+        return DatasetAddress(parts[0], parts[1])
+    except InvalidAddress:
+        raise unknown(".".join(parts)) from None
+
+
+def _same(decision: Decision, read: Reading) -> bool:
+    return (
+        decision.allowed
+        and decision.grant == read.decision.grant
+        and decision.obligations == read.decision.obligations
+    )
+
+
+def _recorded(read: Reading) -> dict[str, str | int | list[str]]:
+    return {
+        "table": str(read.release.dataset.table(read.table.name)),
+        "release": read.release.number,
+        "grant": read.decision.grant,
+        "rule": read.decision.rule,
+        "columns": list(read.scope.columns),
+    }
