@@ -23,11 +23,14 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(marketplace_writes=True)
+        # On PostgreSQL each statement of the default level sees its own moment; SQLite has one.
+        one_view = {} if engine.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        self._reader = engine.execution_options(**one_view)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent view; nothing that is written inside is kept."""
-        with self._engine.connect() as connection:
+        with self._reader.connect() as connection:
             yield connection
 
     @contextmanager

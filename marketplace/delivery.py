@@ -50,8 +50,10 @@ class Watch:
         self._looked_at = monotonic()
         with self._database.reading() as connection:
             current = revision.read(connection)
-            if current == self._revision:
-                return
+        if current == self._revision:
+            return
+        with self._database.writing() as connection:
+            current = revision.lock_shared(connection)
             if not self._still_stands(connection):
                 raise _ended("it was revoked or changed")
         self._revision = current
