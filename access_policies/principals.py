@@ -1,0 +1,40 @@
+"""The names that rules are written for, and the only place that spells them.
+
+A caller goes by several names at once: a person in a project is that person, the project, that
+member of it, and everyone of an audience. A rule is for exactly one name.
+"""
+
+from access_policies.vocabulary import Audience, Role
+
+EVERYONE = "*"
+"""Every caller has this name too. Only denials may be written for it."""
+
+
+def person(identifier: str) -> str:
+    """One person, whatever they act in."""
+    return f"person:{identifier}"
+
+
+def project(name: str) -> str:
+    """Everyone who acts in the project."""
+    return f"project:{name}"
+
+
+def member(project_name: str, person_identifier: str) -> str:
+    """One person while acting in one project, for agreements that name people."""
+    return f"member:{project_name}/{person_identifier}"
+
+
+def role(held: Role, organisation: str | None = None) -> str:
+    """Everyone who acts in a role, of an organisation or of the marketplace itself."""
+    return f"role:{held}@{organisation}" if organisation else f"role:{held}"
+
+
+def audience(offered: Audience) -> str:
+    """Everyone to whom something is open that is open up to `offered`."""
+    return f"audience:{offered.name.lower()}"
+
+
+def audiences_of(own: Audience) -> frozenset[str]:
+    """A caller's own audience and every wider one: what is offered to the public is for all."""
+    return frozenset(audience(wider) for wider in Audience if wider >= own)

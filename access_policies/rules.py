@@ -1,0 +1,215 @@
+"""Rules: written, ended and read in slices.
+
+A slice holds the rules of one dataset for the names of one caller, usually one to three of many.
+The decision point evaluates Casbin over a slice and never over all rules.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+
+from access_policies import principals
+from access_policies.decision import Obligation, RestrictTo
+from access_policies.errors import InvalidRule, RuleConflict
+from access_policies.records import rules as table
+from access_policies.vocabulary import Action, Audience
+
+ANY = "*"
+FOREVER = 253_402_300_799
+"""The last second of the year 9999, in epoch seconds: a rule without an end."""
+
+DATA_ACTIONS = frozenset({Action.QUERY, Action.DOWNLOAD})
+"""The actions that rows leave by; only their rules carry obligations."""
+
+
+class Effect(StrEnum):
+    """What a rule does where it matches. A denial wins over every permission."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class GrantKind(StrEnum):
+    """What a rule came from, the preferred first where several permissions match."""
+
+    AGREEMENT = "agreement"
+    ROLE = "role"
+    OFFER = "offer"
+    DENIAL = "denial"
+
+
+_PREFERENCE = tuple(GrantKind)
+_KINDS = frozenset(kind.value for kind in GrantKind)
+_ACTIONS = frozenset(action.value for action in Action) | {ANY}
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule for one name (see `principals`).
+
+    `dataset` is `organisation.dataset`, `organisation.*` or `*`. `nbf` and `exp` are JWT's: epoch
+    seconds, the rule holds from `nbf` and no longer at `exp`. `stage` is the least trusted audience
+    that it is meant for. `grant` is `kind:identifier`, kind being a GrantKind. `obligations` bind
+    whoever enforces an answer that rests on this rule.
+    """
+
+    id: str
+    subject: str
+    dataset: str
+    action: str
+    purpose: str = ANY
+    nbf: int = 0
+    exp: int = FOREVER
+    stage: Audience = Audience.PUBLIC
+    effect: Effect = Effect.ALLOW
+    grant: str
+    obligations: tuple[Obligation, ...] = ()
+
+    @property
+    def kind(self) -> GrantKind:
+        """What the rule came from. Raises InvalidRule where the grant has no known kind."""
+        kind, _, identifier = self.grant.partition(":")
+        if kind not in _KINDS or not identifier:
+            raise InvalidRule("A rule's grant is an agreement, a role, an offer or a denial.")
+        return GrantKind(kind)
+
+    @property
+    def preference(self) -> tuple[int, int, int, int, str]:
+        """Sorts the rule to be preferred first: by kind, nearness, audience, end, identifier."""
+        breadth = 2 if self.dataset == ANY else int(self.dataset.endswith(".*"))
+        return _PREFERENCE.index(self.kind), breadth, self.stage, -self.exp, self.id
+
+
+def epoch(moment: datetime) -> int:
+    """Epoch seconds of an aware moment, rounded down."""
+    return int(moment.timestamp() // 1)
+
+
+def organisation_wide(dataset: str) -> str:
+    """The form that covers every dataset of the organisation: `organisation.*`."""
+    return dataset if dataset == ANY else f"{dataset.partition('.')[0]}.*"
+
+
+def write(connection: Connection, rule: Rule) -> None:
+    """Add a rule. The caller advances the revision in the same transaction.
+
+    Raises InvalidRule, or RuleConflict where the identifier is taken.
+    """
+    _check(rule)
+    if rule.nbf >= rule.exp:
+        raise InvalidRule(
+            "The rule would end before it begins.", next_step="Give a last day that is to come."
+        )
+    if _missing(connection, (rule,)) == ():
+        raise RuleConflict(f"There is already a rule {rule.id}.")
+    connection.execute(insert(table), _row(rule))
+
+
+def write_missing(connection: Connection, wanted: Iterable[Rule]) -> bool:
+    """Add those rules whose identifiers are not there yet; says whether any was added."""
+    missing = _missing(connection, tuple(wanted))
+    for rule in missing:
+        write(connection, rule)
+    return bool(missing)
+
+
+def end(connection: Connection, grant: str, *, now: datetime) -> int:
+    """End every rule of a grant at once and say how many ended; they stay as history.
+
+    The caller advances the revision in the same transaction.
+    """
+    moment = epoch(now)
+    ended = update(table).where(table.c.grant == grant, table.c.exp > moment).values(exp=moment)
+    return connection.execute(ended).rowcount
+
+
+def slice_for(
+    connection: Connection, dataset: str, names: Collection[str], action: Action | None
+) -> tuple[Rule, ...]:
+    """The rules that bear on a dataset for a caller's names, the preferred one last.
+
+    With an action, rules for that action or any; without, all. Ended rules are among them.
+    """
+    scopes = {dataset, organisation_wide(dataset), ANY}
+    statement = _for_names(names, action).where(table.c.dataset.in_(sorted(scopes)))
+    return _ordered(connection.execute(statement).mappings())
+
+
+def slices_for(
+    connection: Connection, names: Collection[str], action: Action
+) -> Mapping[str, tuple[Rule, ...]]:
+    """All rules for a caller's names and an action, by the dataset text that they are written on."""
+    by_dataset: dict[str, list[Rule]] = {}
+    for rule in _ordered(connection.execute(_for_names(names, action)).mappings()):
+        by_dataset.setdefault(rule.dataset, []).append(rule)
+    return {dataset: tuple(found) for dataset, found in by_dataset.items()}
+
+
+def in_order(found: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Sort so that the preferred rule comes last: Casbin names the last permission that matched."""
+    return tuple(sorted(found, key=lambda rule: rule.preference, reverse=True))
+
+
+def count(connection: Connection) -> int:
+    """How many rules there are, ended ones included."""
+    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def _for_names(names: Collection[str], action: Action | None) -> Select[Any]:
+    statement = select(table).where(table.c.subject.in_(sorted({*names, principals.EVERYONE})))
+    if action is not None:
+        statement = statement.where(table.c.action.in_((action.value, ANY)))
+    return statement
+
+
+def _ordered(rows: Iterable[RowMapping]) -> tuple[Rule, ...]:
+    return in_order(_rule(row) for row in rows)
+
+
+def _missing(connection: Connection, wanted: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    identifiers = [rule.id for rule in wanted]
+    taken = set(connection.execute(select(table.c.id).where(table.c.id.in_(identifiers))).scalars())
+    return tuple(rule for rule in wanted if rule.id not in taken)
+
+
+def _check(rule: Rule) -> None:
+    """What must hold of a stored rule too: a damaged one must never allow."""
+    kind = rule.kind
+    if not rule.id or not rule.subject or not rule.dataset or not rule.purpose:
+        raise InvalidRule("A rule names who it is for, a dataset and a purpose.")
+    if rule.action not in _ACTIONS:
+        raise InvalidRule(f"{rule.action!r} is no action.")
+    if rule.effect is Effect.ALLOW:
+        _check_permission(rule, kind)
+
+
+def _check_permission(rule: Rule, kind: GrantKind) -> None:
+    if rule.action == ANY or rule.subject == principals.EVERYONE:
+        raise InvalidRule("A permission names its action, and whom it is for.")
+    if kind is GrantKind.DENIAL:
+        raise InvalidRule("A denial cannot allow.")
+    scoped = any(isinstance(obligation, RestrictTo) for obligation in rule.obligations)
+    if rule.action in DATA_ACTIONS and kind is not GrantKind.ROLE and not scoped:
+        raise InvalidRule("An agreement or offer says which tables, columns and rows it opens.")
+
+
+def _row(rule: Rule) -> dict[str, object]:
+    row = {name: getattr(rule, name) for name in rule.__struct_fields__}
+    row["stage"] = int(rule.stage)
+    row["effect"] = rule.effect.value
+    row["action"] = str(rule.action)
+    row["obligations"] = msgspec.json.encode(rule.obligations).decode()
+    return row
+
+
+def _rule(row: RowMapping) -> Rule:
+    # Strict on types: a number that came back as text would compare as text.
+    values: dict[str, object] = dict(row)
+    obligations = msgspec.json.decode(row["obligations"], type=tuple[Obligation, ...])
+    rule = msgspec.convert({**values, "obligations": ()}, Rule)
+    rule = msgspec.structs.replace(rule, obligations=obligations)
+    _check(rule)
+    return rule
