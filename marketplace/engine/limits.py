@@ -1,17 +1,30 @@
-"""What one piece of work in a confined process may use before it is stopped."""
+"""What one confined process may use."""
 
 import msgspec
 
+_MEBIBYTE = 1024**2
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one confined process.
+    """Bounds of one confined process. Sizes are in bytes, times in seconds.
 
-    `memory` and `written` are bytes: resident memory of the process, and the files it may leave
-    behind (scratch files included). `threads` is how many DuckDB may use. `deadline` is in
-    seconds from the start of the work; the process is killed then.
+    `memory` is resident memory, watched from outside: a process over it is killed. An address-space
+    limit would break honest queries, and DuckDB's own limit is not kept by every function.
+    `deadline` counts the time that the process lets its caller wait, not the time in which it waits
+    for a slow reader; `stall` ends a result that nobody reads on. `scratch` bounds what is spilled
+    to disk, and any one file that is written; `result` the bytes of one answer.
+    `require_confinement` refuses to work where the kernel cannot confine the process.
     """
 
-    memory: int = 1024**3
+    memory: int = 2048 * _MEBIBYTE
     threads: int = 2
-    deadline: float = 3600.0
-    written: int = 32 * 1024**3
+    deadline: float = 60.0
+    stall: float = 60.0
+    scratch: int = 16 * 1024 * _MEBIBYTE
+    result: int = 16 * 1024 * _MEBIBYTE
+    require_confinement: bool = False
+
+    @property
+    def engine_memory(self) -> int:
+        """DuckDB's share of `memory`; the rest is for the interpreter and a result on its way."""
+        return max(self.memory * 7 // 10, 64 * _MEBIBYTE)

@@ -1,0 +1,176 @@
+"""What parent and confined process say to each other over two pipes.
+
+A request is a length and a MessagePack body. An answer is a row of frames: a kind, a length, a
+payload. DATA carries bytes as they are, NOTE something said on the way (progress), and only END
+makes an answer complete: a reader that meets the end of the pipe before it has lost the process.
+"""
+
+import os
+import struct
+from enum import IntEnum
+from typing import IO, NamedTuple
+
+import msgspec
+
+from catalogue import errors as catalogue
+from catalogue.errors import Problem
+from marketplace import errors
+
+CHUNK = 1024 * 1024
+_FRAME_LIMIT = 8 * CHUNK
+_HEADER = struct.Struct("<BI")
+_LENGTH = struct.Struct("<I")
+_MOST_PIECES = 512
+
+
+class FrameKind(IntEnum):
+    """READY: waiting for a request. ERROR: the request failed, the process may live on."""
+
+    READY = 1
+    DATA = 2
+    NOTE = 3
+    END = 4
+    ERROR = 5
+
+
+class Frame(NamedTuple):
+    """One frame as it was read."""
+
+    kind: FrameKind
+    payload: bytes
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """An error on its way to the parent. `where` names code, never values; it is for the log."""
+
+    kind: str
+    detail: str
+    next_step: str = ""
+    lines: tuple[str, ...] = ()
+    where: str = ""
+
+
+class Output:
+    """The confined side: collects bytes into DATA frames of about a mebibyte.
+
+    File-like, so that Arrow writes into it; what it is given must not be changed afterwards.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._pieces: list[memoryview] = []
+        self._pending = 0
+        self.bytes = 0
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Take bytes for the answer; they leave once enough have come together."""
+        view = memoryview(data).cast("B")
+        self._pieces.append(view)
+        self._pending += len(view)
+        if self._pending >= CHUNK or len(self._pieces) >= _MOST_PIECES:
+            self.flush()
+        return len(view)
+
+    def flush(self) -> None:
+        """Send what has come together."""
+        pieces, self._pieces, self._pending = self._pieces, [], 0
+        for part in _parts(pieces):
+            size = sum(map(len, part))
+            self.bytes += size
+            self._send(FrameKind.DATA, part, size)
+
+    def discard(self) -> None:
+        """Forget what has not been sent: the answer has failed."""
+        self._pieces, self._pending = [], 0
+
+    def say(self, kind: FrameKind, message: bytes) -> None:
+        """Send a frame of another kind than DATA."""
+        self._send(kind, [memoryview(message)], len(message))
+
+    def note(self, message: msgspec.Struct) -> None:
+        """Say something on the way."""
+        self.say(FrameKind.NOTE, msgspec.msgpack.encode(message))
+
+    def _send(self, kind: FrameKind, pieces: list[memoryview], size: int) -> None:
+        waiting = [memoryview(_HEADER.pack(kind, size)), *pieces]
+        while waiting:
+            written = os.writev(self._descriptor, waiting)
+            while waiting and written >= len(waiting[0]):
+                written -= len(waiting.pop(0))
+            if waiting:
+                waiting[0] = waiting[0][written:]
+
+
+def _parts(pieces: list[memoryview]) -> list[list[memoryview]]:
+    """Group pieces into frames of at most CHUNK bytes, cutting the large ones."""
+    parts: list[list[memoryview]] = []
+    room = 0
+    for piece in pieces:
+        while piece:
+            if room == 0:
+                parts.append([])
+                room = CHUNK
+            parts[-1].append(piece[:room])
+            taken = len(parts[-1][-1])
+            piece = piece[taken:]
+            room -= taken
+    return parts
+
+
+def read_frame(source: IO[bytes]) -> Frame | None:
+    """The next frame, or None where the pipe ends or holds what no honest process writes."""
+    header = source.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    kind, size = _HEADER.unpack(header)
+    if kind not in FrameKind.__members__.values() or size > _FRAME_LIMIT:
+        return None
+    payload = source.read(size)
+    return Frame(FrameKind(kind), payload) if len(payload) == size else None
+
+
+def write_request(sink: IO[bytes], body: bytes) -> None:
+    """Send one request."""
+    sink.write(_LENGTH.pack(len(body)) + body)
+    sink.flush()
+
+
+def read_request(source: IO[bytes]) -> bytes | None:
+    """The next request, or None when the parent is gone."""
+    header = source.read(_LENGTH.size)
+    if len(header) < _LENGTH.size:
+        return None
+    body = source.read(_LENGTH.unpack(header)[0])
+    return body or None
+
+
+# A process that was taken over could send anything: only these become errors of their own kind.
+_TOLD: dict[str, type[Problem]] = {
+    kind.__name__: kind
+    for kind in (
+        catalogue.ContractBroken,
+        errors.FileUnreadable,
+        errors.StatementRefused,
+        errors.QueryFailed,
+        errors.QueryTooLarge,
+        errors.ConfinementMissing,
+    )
+}
+_LONGEST_SENTENCE = 4000
+_MOST_LINES = 1000
+
+
+def problem_of(failure: Failure) -> Problem:
+    """The error to raise for what a confined process told."""
+    kind = _TOLD.get(failure.kind)
+    if kind is None:
+        return errors.WorkerLost(
+            "The process that did the work failed in a way that it should not.",
+            next_step="Try again; if it stays so, tell the operator.",
+        )
+    return kind(
+        failure.detail[:_LONGEST_SENTENCE],
+        next_step=failure.next_step[:_LONGEST_SENTENCE],
+        lines=[line[:_LONGEST_SENTENCE] for line in failure.lines[:_MOST_LINES]],
+    )

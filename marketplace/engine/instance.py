@@ -1,0 +1,63 @@
+"""A locked DuckDB, opened inside a confined process.
+
+DuckDB's own settings are the second fence; the first is the statement check and the third is the
+kernel. Every setting is read back, because one that is silently ignored protects nobody.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from marketplace.engine.limits import Limits
+
+_LOCKED_DOWN: dict[str, str | bool | int] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_unsigned_extensions": False,
+    "allow_persistent_secrets": False,
+    "allow_unredacted_secrets": False,
+    "python_enable_replacements": False,
+    "python_scan_all_frames": False,
+    "enable_logging": False,
+    "max_expression_depth": 250,
+    # Files are verified before they come here and never change, so caches need not ask again.
+    "parquet_metadata_cache": True,
+    "validate_external_file_cache": "NO_VALIDATION",
+    "TimeZone": "UTC",
+}
+
+
+def open_instance(limits: Limits, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """Open an instance in memory that spills to `scratch`; still able to read what the kernel allows."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        **_LOCKED_DOWN,
+        "threads": limits.threads,
+        "memory_limit": f"{limits.engine_memory}B",
+        # Must be set as the instance opens: later DuckDB adds a folder of its own to those allowed.
+        "temp_directory": str(scratch / "spill"),
+        "max_temp_directory_size": f"{limits.scratch}B",
+        "home_directory": str(scratch),
+        "secret_directory": str(scratch / "secrets"),
+        "extension_directory": str(scratch / "extensions"),
+    }
+    return duckdb.connect(":memory:", config=config)
+
+
+def lock(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> None:
+    """Leave the instance only `paths` to open, and no setting to change."""
+    listed = ", ".join(literal(str(path)) for path in paths)
+    connection.execute(f"SET allowed_paths = [{listed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text for SQL."""
+    return "'" + text.replace("'", "''") + "'"
