@@ -10,6 +10,7 @@
     │   ├── ReleaseConflict         another publisher was first
     │   ├── IntentExpired           the publish took longer than its lease
     │   ├── ContractBroken          a release does not keep the dataset's contract
+    │   ├── InvalidKey              not a key that an object can be stored under
     │   ├── ObjectMissing
     │   ├── ObjectExists            a store key is written once
     │   ├── ObjectCorrupted         bytes differ from what the manifest promised
@@ -72,6 +73,10 @@ class IntentExpired(CatalogueError):
 
 class ContractBroken(CatalogueError):
     """A file does not keep the contract of its dataset; `lines` say where."""
+
+
+class InvalidKey(CatalogueError):
+    """The text is not a key of the kind that the service makes for its objects."""
 
 
 class ObjectMissing(CatalogueError):

@@ -20,7 +20,8 @@ Problem (catalogue/errors.py)
     ├── WorkerLost              the process that did the work died
     ├── ServiceBusy             no worker is free; try again
     ├── ConfinementMissing      the operator demands a sandbox that this kernel lacks
-    └── AuditUnavailable        nothing is served that cannot be recorded
+    ├── AuditUnavailable        nothing is served that cannot be recorded
+    └── ProofInvalid            a receipt or checkpoint of the audit log that proves nothing
 """
 
 from http import HTTPStatus
@@ -113,6 +114,10 @@ class AuditUnavailable(MarketplaceError):
     """The audit log cannot be written, so nothing is served."""
 
 
+class ProofInvalid(MarketplaceError):
+    """A receipt or checkpoint is malformed, or was not signed by the audit log's key."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """How an error is told: HTTP status, exit code of the command line, short title."""
 
@@ -132,6 +137,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     catalogue.ReleaseConflict: Answer(HTTPStatus.CONFLICT, 5, "Another release came first"),
     catalogue.IntentExpired: Answer(HTTPStatus.CONFLICT, 5, "The publish took too long"),
     catalogue.ContractBroken: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "Contract broken"),
+    catalogue.InvalidKey: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 1, "Not a key"),
     catalogue.ObjectMissing: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "A stored file is gone"),
     catalogue.ObjectExists: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "A stored file is there"),
     catalogue.ObjectCorrupted: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "A file was altered"),
@@ -165,6 +171,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     ServiceBusy: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "Busy"),
     ConfinementMissing: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "No confinement"),
     AuditUnavailable: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 9, "Audit unavailable"),
+    ProofInvalid: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "Proves nothing"),
     MarketplaceError: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 1, "Marketplace error"),
     Problem: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 1, "Problem"),
 }
