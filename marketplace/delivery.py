@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from threading import Lock
 from time import monotonic
 
 from sqlalchemy import Connection
@@ -86,6 +87,7 @@ class Delivery:
         self._outcome = "cut by the reader"
         self._sent = 0
         self._closed = False
+        self._guard = Lock()
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -101,10 +103,14 @@ class Delivery:
             self.close()
 
     def close(self) -> None:
-        """Stop the worker if it is not done, let the files go, and close the record. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
+        """Stop the worker if it is not done, let the files go, and close the record.
+
+        Idempotent, and safe to call from another thread than the one that iterates.
+        """
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
         try:
             self._result.close()
         finally:

@@ -105,6 +105,21 @@ class Publishing:
         self._scratch = scratch
         self._clock = clock
 
+    def check(self, principal: Principal, address: TableAddress) -> None:
+        """Raise AccessDenied unless the caller may publish there; ask before taking a file in."""
+        dataset = address.dataset_address
+        with self._database.writing() as connection:
+            decision = self._decide(connection, principal, dataset)
+            if not decision.allowed:
+                _record_publish_refused(
+                    connection, principal, address, "AccessDenied", self._clock()
+                )
+        enforcement.require(
+            decision,
+            next_step=f"A publisher of {dataset.organisation} can publish it; its operator gives "
+            "out that role.",
+        )
+
     def publish(
         self,
         principal: Principal,
@@ -150,20 +165,11 @@ class Publishing:
         details: DatasetDetails,
         parent: int | None,
     ) -> _Publish:
+        self.check(principal, address)
         dataset = address.dataset_address
-        with self._database.writing() as connection:
-            decision = self._decide(connection, principal, dataset)
-            if not decision.allowed:
-                _record_publish_refused(
-                    connection, principal, address, "AccessDenied", self._clock()
-                )
+        with self._database.reading() as connection:
             before = releases.latest(connection, dataset)
             contract = datasets.contract(connection, address)
-        enforcement.require(
-            decision,
-            next_step=f"A publisher of {dataset.organisation} can publish it; its operator gives "
-            "out that role.",
-        )
         publish = _Publish(
             principal=principal, address=address, details=details, before=before, contract=contract
         )
