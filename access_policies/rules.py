@@ -10,12 +10,13 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
 
 from access_policies import principals
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.errors import InvalidRule, RuleConflict
 from access_policies.records import rules as table
+from access_policies.records import stages
 from access_policies.vocabulary import Action, Audience
 
 ANY = "*"
@@ -39,6 +40,7 @@ class GrantKind(StrEnum):
     AGREEMENT = "agreement"
     ROLE = "role"
     OFFER = "offer"
+    LISTING = "listing"
     DENIAL = "denial"
 
 
@@ -153,9 +155,22 @@ def in_order(found: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(sorted(found, key=lambda rule: rule.preference, reverse=True))
 
 
-def count(connection: Connection) -> int:
-    """How many rules there are, ended ones included."""
-    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+def stage(connection: Connection, scope: str) -> Audience:
+    """The rollout stage of a dataset (`organisation.dataset`) or of the marketplace (`*`).
+
+    Until somebody opens it, the marketplace is open to government alone; a dataset without a stage
+    of its own has no ceiling but the marketplace's.
+    """
+    held = connection.execute(select(stages.c.stage).where(stages.c.scope == scope)).scalar()
+    if held is None:
+        return Audience.GOVERNMENT if scope == ANY else Audience.PUBLIC
+    return Audience(held)
+
+
+def set_stage(connection: Connection, scope: str, opened: Audience) -> None:
+    """Open or close a dataset or the marketplace. The caller advances the revision."""
+    connection.execute(delete(stages).where(stages.c.scope == scope))
+    connection.execute(insert(stages).values(scope=scope, stage=int(opened)))
 
 
 def _for_names(names: Collection[str], action: Action | None) -> Select[Any]:

@@ -70,6 +70,8 @@ def _source(rule: Rule) -> str:
             return f"Your role as {held}" + (f" of {organisation}" if organisation else "")
         case GrantKind.OFFER:
             return f"A standing offer to everyone up to {AUDIENCES[rule.stage]}"
+        case GrantKind.LISTING:
+            return f"The listing of {identifier}"
         case GrantKind.DENIAL:
             return "A denial"
         case unknown:

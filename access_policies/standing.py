@@ -1,4 +1,4 @@
-"""The rules that stand without an agreement: roles, announcements, standing offers, denials.
+"""The rules that stand without an agreement: roles, listings, standing offers, denials.
 
 They are the house's own law on one screen. Everything else is an agreement.
 """
@@ -35,8 +35,8 @@ ROLE_ACTIONS: dict[Role, tuple[Action, ...]] = {
 ORGANISATION_ROLES = frozenset({Role.PUBLISHER, Role.OWNER})
 """Roles that are held in an organisation and reach its datasets; the others reach all."""
 
-ANNOUNCED = (Action.DISCOVER, Action.READ_METADATA, Action.REQUEST_ACCESS)
-"""What an announcement opens: finding the dataset, reading about it, asking for it."""
+LISTED = (Action.DISCOVER, Action.READ_METADATA)
+"""What a listing opens: finding the dataset and reading about it. Who may find it may ask for it."""
 
 OFFERED = (Action.DISCOVER, Action.READ_METADATA, Action.QUERY, Action.DOWNLOAD)
 
@@ -62,18 +62,19 @@ def ensure_role(connection: Connection, role: Role, organisation: str | None) ->
         revision.advance(connection)
 
 
-def announcement_rules(identifier: str, dataset: str, audience: Audience) -> tuple[Rule, ...]:
-    """Let everyone up to an audience find a dataset and ask for it, but not read it."""
+def listing_rules(dataset: str, audience: Audience) -> tuple[Rule, ...]:
+    """Let everyone up to an audience know of a dataset; it opens no data."""
+    grant = f"{GrantKind.LISTING}:{dataset}"
     return tuple(
         Rule(
-            id=f"{identifier}/{action}",
+            id=f"{grant}/{action}",
             subject=principals.audience(audience),
             dataset=dataset,
             action=action,
             stage=audience,
-            grant=f"{GrantKind.OFFER}:{identifier}",
+            grant=grant,
         )
-        for action in ANNOUNCED
+        for action in LISTED
     )
 
 

@@ -1,0 +1,55 @@
+"""Departments, councils, universities, companies: who publishes, hosts and employs."""
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, insert, select
+
+from access_policies.vocabulary import Audience
+from catalogue.address import check_identifier
+from marketplace.errors import RecordExists, UnknownRecord
+from marketplace.identity.records import organisations
+
+
+class Organisation(msgspec.Struct, frozen=True, kw_only=True):
+    """`name` is a SQL identifier, the first part of its datasets' addresses.
+
+    `audience` is what its people are where they act for it; `place` its area code, if it has one.
+    """
+
+    name: str
+    title: str
+    audience: Audience
+    place: str = ""
+
+
+def register(connection: Connection, organisation: Organisation) -> None:
+    """Enter an organisation. Raises InvalidAddress for its name, RecordExists where it is taken."""
+    check_identifier(organisation.name)
+    if find(connection, organisation.name) is not None:
+        raise RecordExists(f"There is already an organisation {organisation.name}.")
+    row = msgspec.structs.asdict(organisation) | {"audience": int(organisation.audience)}
+    connection.execute(insert(organisations).values(row))
+
+
+def find(connection: Connection, name: str) -> Organisation | None:
+    """The organisation of that name, if there is one."""
+    query = select(organisations).where(organisations.c.name == name)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else _organisation(row)
+
+
+def get(connection: Connection, name: str) -> Organisation:
+    """The organisation of that name. Raises UnknownRecord."""
+    found = find(connection, name)
+    if found is None:
+        raise UnknownRecord(f"There is no organisation {name[:63]!r}.")
+    return found
+
+
+def list_all(connection: Connection) -> tuple[Organisation, ...]:
+    """Every organisation in order of name."""
+    query = select(organisations).order_by(organisations.c.name)
+    return tuple(_organisation(row) for row in connection.execute(query).mappings())
+
+
+def _organisation(row: RowMapping) -> Organisation:
+    return msgspec.convert(dict(row), Organisation)

@@ -1,0 +1,26 @@
+"""Who a token stands for: a person in one project, or in one role."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from access_policies.vocabulary import Role, Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A caller whose token was checked.
+
+    `valid_until` is the earliest end of token, membership and secondment: at that moment the caller
+    is no longer this principal. A decision's own `until` covers the rules alone, so whoever keeps
+    an answer keeps it until the earlier of the two.
+    """
+
+    person_id: str
+    person_name: str
+    token_id: str
+    project: str | None = None
+    project_purpose: str = ""
+    role: Role | None = None
+    organisation: str | None = None
+    subject: Subject
+    valid_until: datetime

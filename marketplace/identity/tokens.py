@@ -1,0 +1,223 @@
+"""Tokens: 256 random bits, shown once, kept as a hash, with an end, for one project or one role."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, RowMapping, insert, or_, select, update
+
+from access_policies import principals, revision, standing
+from access_policies.vocabulary import Role, Subject
+from marketplace.errors import RequestMalformed, Unauthenticated, UnknownRecord, WrongProject
+from marketplace.identity import capacity, organisations, people, projects
+from marketplace.identity.capacity import Capacity
+from marketplace.identity.people import Person
+from marketplace.identity.principal import Principal
+from marketplace.identity.records import tokens
+
+_PREFIX = "dmk_"
+_BYTES = 32
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+_UNKNOWN = "This is not a token that the marketplace knows."
+_ASK_FOR_NEW = "Ask the operator, or the lead of your project, for a new token."
+
+
+class TokenRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a token; not the secret, which is shown once and kept nowhere."""
+
+    id: str
+    person: str
+    project: str | None = None
+    role: Role | None = None
+    organisation: str | None = None
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+def issue_token(
+    connection: Connection,
+    *,
+    person: str,
+    project: str | None = None,
+    role: Role | None = None,
+    organisation: str | None = None,
+    expires_at: datetime,
+    now: datetime,
+) -> tuple[str, TokenRecord]:
+    """Make a token for a person in one project, or in one role, and return its secret.
+
+    Publishers and owners are so for an organisation, operators and auditors for the marketplace.
+    The first token of a role writes the rules that the role stands on. Raises RequestMalformed,
+    UnknownRecord.
+    """
+    people.get(connection, person)
+    _check_one_purpose(project, role, organisation)
+    if expires_at <= now:
+        raise RequestMalformed("A token ends after it begins.", next_step="Give a later expiry.")
+    if project is not None and not projects.memberships_of(connection, person, project):
+        raise UnknownRecord(f"That person is not a member of a project {project[:63]!r}.")
+    if role is not None:
+        if organisation is not None:
+            organisations.get(connection, organisation)
+        standing.ensure_role(connection, role, organisation)
+    secret = _PREFIX + secrets.token_urlsafe(_BYTES)
+    record = TokenRecord(
+        id=uuid4().hex,
+        person=person,
+        project=project,
+        role=role,
+        organisation=organisation,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    connection.execute(
+        insert(tokens).values(msgspec.structs.asdict(record) | {"digest": _digest(secret)})
+    )
+    return secret, record
+
+
+def authenticate(connection: Connection, secret: str, *, now: datetime) -> Principal:
+    """The principal that a secret stands for now.
+
+    Raises Unauthenticated: one sentence for any secret that is not known, and the reason (expired,
+    revoked, membership or secondment over) for its holder.
+    """
+    row = _find(connection, tokens.c.digest == _digest(secret))
+    if row is None:
+        raise Unauthenticated(_UNKNOWN, next_step=_ASK_FOR_NEW)
+    return _principal(connection, row, now)
+
+
+def renew(connection: Connection, principal: Principal, *, now: datetime) -> Principal:
+    """The same token's principal as it stands now. Raises Unauthenticated as `authenticate` does."""
+    row = _find(connection, tokens.c.id == principal.token_id)
+    if row is None:
+        raise Unauthenticated(_UNKNOWN, next_step=_ASK_FOR_NEW)
+    return _principal(connection, row, now)
+
+
+def check_project(principal: Principal, named: str | None) -> None:
+    """Raise WrongProject where a call names another project than the token's."""
+    if named is not None and named != principal.project:
+        raise WrongProject(
+            "The token belongs to another project than the one this call names.",
+            next_step="Leave the project out, or send the token that belongs to it.",
+        )
+
+
+def revoke_token(connection: Connection, identifier: str, *, now: datetime) -> None:
+    """Let a token open nothing from now on. Raises UnknownRecord; again is no error."""
+    revision.advance(connection)
+    theirs = tokens.c.id == identifier
+    if _find(connection, theirs) is None:
+        raise UnknownRecord("There is no such token.")
+    first = update(tokens).where(theirs, tokens.c.revoked_at.is_(None))
+    connection.execute(first.values(revoked_at=now))
+
+
+def note_use(connection: Connection, identifier: str, *, now: datetime) -> None:
+    """Note that a token was used; to the minute, so that not every call writes."""
+    stale = or_(tokens.c.last_used_at.is_(None), tokens.c.last_used_at < now - _USE_NOTED_EVERY)
+    connection.execute(
+        update(tokens).where(tokens.c.id == identifier, stale).values(last_used_at=now)
+    )
+
+
+def list_tokens(connection: Connection, *, person: str | None = None) -> tuple[TokenRecord, ...]:
+    """The tokens of a person or of all, newest first."""
+    query = select(tokens).order_by(tokens.c.created_at.desc(), tokens.c.id)
+    if person is not None:
+        query = query.where(tokens.c.person == person)
+    return tuple(_record(row) for row in connection.execute(query).mappings())
+
+
+def _check_one_purpose(project: str | None, role: Role | None, organisation: str | None) -> None:
+    if (project is None) == (role is None):
+        raise RequestMalformed("A token is for exactly one project, or for one role.")
+    if (organisation is not None) != (role in standing.ORGANISATION_ROLES):
+        raise RequestMalformed(
+            "Publishers and owners act for one organisation; projects, operators and auditors are "
+            "named without one."
+        )
+
+
+def _principal(connection: Connection, row: RowMapping, now: datetime) -> Principal:
+    token = _record(row)
+    _check_live(token, now)
+    person = people.get(connection, token.person)
+    if token.project is not None:
+        return _in_project(connection, token, token.project, person, now)
+    return _in_role(connection, token, person, now)
+
+
+def _check_live(token: TokenRecord, now: datetime) -> None:
+    if token.revoked_at is not None:
+        raise Unauthenticated("This token was revoked.", next_step=_ASK_FOR_NEW)
+    if token.expires_at <= now:
+        raise Unauthenticated("This token has expired.", next_step=_ASK_FOR_NEW)
+
+
+def _in_project(
+    connection: Connection, token: TokenRecord, name: str, person: Person, now: datetime
+) -> Principal:
+    project = projects.get(connection, name)
+    held = capacity.in_project(connection, person, project, now=now)
+    names = {principals.project(name), principals.member(name, person.id)}
+    return Principal(
+        person_id=person.id,
+        person_name=person.name,
+        token_id=token.id,
+        project=name,
+        project_purpose=project.purpose,
+        subject=subject_of(person.id, names, held),
+        valid_until=_earlier(token, held),
+    )
+
+
+def _in_role(
+    connection: Connection, token: TokenRecord, person: Person, now: datetime
+) -> Principal:
+    if token.role is None:
+        raise Unauthenticated(_UNKNOWN, next_step=_ASK_FOR_NEW)
+    held = capacity.in_role(connection, person, token.role, token.organisation, now=now)
+    return Principal(
+        person_id=person.id,
+        person_name=person.name,
+        token_id=token.id,
+        role=token.role,
+        organisation=token.organisation,
+        subject=subject_of(person.id, {principals.role(token.role, token.organisation)}, held),
+        valid_until=_earlier(token, held),
+    )
+
+
+def subject_of(person: str, names: set[str], held: Capacity) -> Subject:
+    """A person under the names of what they act in, beside their own and their audiences'."""
+    own = {principals.person(person)}
+    return Subject(
+        person=person,
+        principals=frozenset(own | names | principals.audiences_of(held.audience)),
+        audience=held.audience,
+    )
+
+
+def _earlier(token: TokenRecord, held: Capacity) -> datetime:
+    return min(token.expires_at, held.until) if held.until else token.expires_at
+
+
+def _find(connection: Connection, condition: ColumnElement[bool]) -> RowMapping | None:
+    query = select(tokens).where(condition)
+    return connection.execute(query).mappings().one_or_none()
+
+
+def _record(row: RowMapping) -> TokenRecord:
+    return msgspec.convert({key: row[key] for key in row if key != "digest"}, TokenRecord)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
