@@ -10,6 +10,7 @@ from catalogue.object_store import ObjectStore
 from catalogue.places import Places
 from connectors.stores import open_store
 from connectors.verified_cache import VerifiedCache
+from marketplace.administration import Administration
 from marketplace.audit.checkpoint import open_signer
 from marketplace.audit.log import AuditLog
 from marketplace.clock import Clock, system_clock
@@ -38,6 +39,7 @@ class Marketplace:
     audit: AuditLog
     workers: QueryWorkers
     extracts: Extracts
+    administration: Administration
     discovery: Discovery
     publishing: Publishing
     sharing: Sharing
@@ -104,6 +106,7 @@ def open_marketplace(settings: Settings, *, clock: Clock = system_clock) -> Mark
         audit=audit,
         workers=workers,
         extracts=extracts,
+        administration=Administration(database=database, clock=clock),
         discovery=Discovery(database=database, decision_point=decision_point, clock=clock),
         publishing=Publishing(
             database=database,
