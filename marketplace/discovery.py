@@ -74,6 +74,12 @@ class Discovery:
         with self._database.reading() as connection:
             return releases.read(connection, address, number)
 
+    def releases(self, principal: Principal, address: DatasetAddress) -> tuple[Release, ...]:
+        """The releases, newest first, of a dataset that the caller may know of."""
+        self.dataset(principal, address)
+        with self._database.reading() as connection:
+            return releases.history(connection, address)
+
     def _visible(self, connection: Connection, principal: Principal) -> tuple[Dataset, ...]:
         known = {str(dataset.address): dataset for dataset in datasets.list_all(connection)}
         return tuple(

@@ -1,0 +1,64 @@
+"""The one place where a bearer token becomes a principal, and where a route says what it is for."""
+
+import asyncio
+
+from litestar import Request
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from marketplace.api.call import Call
+from marketplace.clock import Clock
+from marketplace.database import Database
+from marketplace.errors import Unauthenticated
+from marketplace.identity.principal import Principal
+from marketplace.identity.tokens import authenticate, check_project
+
+PUBLIC = "public"
+"""The action of a route that anybody may call. Every other route needs a token."""
+
+SIGNED_IN = "signed_in"
+"""The action of a route that tells callers only about themselves, or checks nothing but a token."""
+
+PROJECT_HEADER = "Marketplace-Project"
+
+
+class TokenAuthentication(ASGIMiddleware):
+    """Puts the principal into the scope as `user`, or refuses the call.
+
+    A route that declares nothing is treated as one that needs a token.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Authenticate unless the route is public; also check the project that a header names."""
+        if scope["route_handler"].opt.get("action") != PUBLIC:
+            request: Call = Request(scope)
+            secret = _bearer_token(request.headers.get("authorization", ""))
+            project = request.headers.get(PROJECT_HEADER)
+            scope["user"] = await asyncio.to_thread(self._authenticate, secret, project)
+        await next_app(scope, receive, send)
+
+    def _authenticate(self, secret: str, project: str | None) -> Principal:
+        with self._database.reading() as connection:
+            principal = authenticate(connection, secret, now=self._clock())
+        check_project(principal, project)
+        return principal
+
+
+def caller(request: Call) -> Principal:
+    """The principal that the call was authenticated as; a dependency of every handler."""
+    principal: Principal = request.user
+    return principal
+
+
+def _bearer_token(header: str) -> str:
+    scheme, _, secret = header.strip().partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unauthenticated(
+            "The call carries no token.",
+            next_step="Send the header Authorization: Bearer <token>. Tokens are issued by an operator.",
+        )
+    return secret.strip()

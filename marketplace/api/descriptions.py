@@ -1,0 +1,79 @@
+"""The catalogue's values in the words of the wire.
+
+Column statistics and object keys stay behind: the smallest and largest value of a column would tell
+callers about rows that they may not see.
+"""
+
+import msgspec
+
+from catalogue.address import DatasetAddress
+from catalogue.dataset import Dataset, Release, ReleaseTable
+from catalogue.table_schema import Column
+from marketplace.discovery import DatasetView
+from marketplace.publish import Published
+from marketplace.wire import (
+    ColumnDescription,
+    DatasetDescription,
+    DatasetSummary,
+    PublishedRelease,
+    ReleaseDescription,
+    TableDescription,
+)
+
+
+def summary(dataset: Dataset) -> DatasetSummary:
+    """A dataset in a list."""
+    return DatasetSummary(
+        address=str(dataset.address),
+        title=dataset.title,
+        description=dataset.description,
+        licence=dataset.licence,
+        access_rights=dataset.access_rights,
+        official_sensitive=dataset.official_sensitive,
+    )
+
+
+def description(view: DatasetView) -> DatasetDescription:
+    """One dataset with its newest release and what the caller may do with it."""
+    return DatasetDescription(
+        **msgspec.structs.asdict(summary(view.dataset)),
+        release=release_description(view.release),
+        readable=view.readable,
+        reason=view.reason,
+    )
+
+
+def release_description(release: Release) -> ReleaseDescription:
+    """One release with its tables."""
+    return ReleaseDescription(
+        dataset=str(release.dataset),
+        number=release.number,
+        published_at=release.published_at,
+        manifest=release.manifest_digest,
+        notes=release.notes,
+        tables=tuple(_table(release.dataset, table) for table in release.tables),
+    )
+
+
+def published_release(published: Published) -> PublishedRelease:
+    """A release that was just committed."""
+    return PublishedRelease(
+        release=release_description(published.release),
+        table=_table(published.release.dataset, published.table),
+        inferred=published.notes,
+    )
+
+
+def _table(dataset: DatasetAddress, table: ReleaseTable) -> TableDescription:
+    return TableDescription(
+        name=table.name,
+        address=str(dataset.table(table.name)),
+        contract_version=table.contract_version,
+        rows=table.rows,
+        bytes=sum(file.bytes for file in table.files),
+        columns=tuple(_column(column) for column in table.schema.columns),
+    )
+
+
+def _column(column: Column) -> ColumnDescription:
+    return ColumnDescription(**msgspec.structs.asdict(column))

@@ -1,0 +1,195 @@
+"""A publisher's file in, a release out: the body of the call is the file itself, read as a stream."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from email.message import Message
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from litestar import post
+from litestar.exceptions import LitestarException
+from litestar.params import Parameter
+
+from access_policies.vocabulary import Action, Audience
+from catalogue.address import DatasetAddress
+from catalogue.dataset import AccessRights
+from connectors.upload import Upload
+from marketplace.api.call import Call
+from marketplace.api.descriptions import published_release
+from marketplace.bootstrap import Marketplace
+from marketplace.engine.ingest_job import DateOrder, IngestOptions
+from marketplace.errors import RequestMalformed
+from marketplace.identity.principal import Principal
+from marketplace.publish import DatasetDetails
+from marketplace.wire import PublishedRelease
+
+# Small pieces from the socket are gathered, so that a large file costs few changes of thread.
+_BLOCK_BYTES = 1024 * 1024
+
+_Table = Annotated[
+    str | None, Parameter(description="The table to publish; the dataset's own name if left out.")
+]
+_FileName = Annotated[
+    str | None,
+    Parameter(description="What the file is called, where Content-Disposition is absent."),
+]
+_Parent = Annotated[
+    str | None,
+    Parameter(
+        header="If-Match",
+        description="The release this one builds on (0 for none): refused if another came first.",
+    ),
+]
+
+
+def ingest_options(
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header_line: int | None = None,
+    last_line: int | None = None,
+    sheet: str | None = None,
+    date_order: DateOrder | None = None,
+    text_columns: list[str] | None = None,
+) -> IngestOptions:
+    """What the publisher says about the file where its own words are not clear enough."""
+    return IngestOptions(
+        encoding=encoding,
+        delimiter=delimiter,
+        header_line=header_line,
+        last_line=last_line,
+        sheet=sheet,
+        date_order=date_order,
+        text_columns=tuple(text_columns or ()),
+    )
+
+
+def dataset_details(
+    title: str = "",
+    description: str = "",
+    licence: str = "DATA_SHARE_AGREEMENT",
+    access_rights: AccessRights = AccessRights.INTERNAL,
+    official_sensitive: bool = False,
+    visible_to: str = Audience.GOVERNMENT.name.lower(),
+) -> DatasetDetails:
+    """How the dataset is described at its first release."""
+    return DatasetDetails(
+        title=title,
+        description=description,
+        licence=licence,
+        access_rights=access_rights,
+        official_sensitive=official_sensitive,
+        visible_to=_audience(visible_to),
+    )
+
+
+@post(
+    "/datasets/{organisation:str}/{dataset:str}/releases",
+    opt={"action": Action.PUBLISH},
+    # The limit on a file is the operator's setting and is checked while it is received.
+    request_max_body_size=None,
+    tags=["Publish"],
+)
+async def publish_release(
+    organisation: str,
+    dataset: str,
+    request: Call,
+    principal: Principal,
+    marketplace: Marketplace,
+    options: IngestOptions,
+    details: DatasetDetails,
+    parent: _Parent = None,
+    table: _Table = None,
+    filename: _FileName = None,
+) -> PublishedRelease:
+    """Publish the file in the body (CSV, Excel or Parquet) as the next release of a dataset.
+
+    Nothing is kept of a file that does not arrive whole or is refused.
+    """
+    address = DatasetAddress(organisation, dataset).table(table or dataset)
+    number = _release_number(parent)
+    upload = Upload(
+        _from_loop(_blocks(request), asyncio.get_running_loop()),
+        name=_file_name(request, filename),
+        limit=marketplace.settings.upload_limit,
+        declared=request.content_length,
+    )
+
+    def work() -> PublishedRelease:
+        marketplace.publishing.check(principal, address)
+        with tempfile.TemporaryDirectory(dir=marketplace.settings.data / "scratch") as folder:
+            file = upload.fetch(Path(folder))
+            published = marketplace.publishing.publish(
+                principal,
+                file.path,
+                file.name,
+                address,
+                details=details,
+                parent=number,
+                options=options,
+            )
+        return published_release(published)
+
+    return await asyncio.to_thread(work)
+
+
+async def _blocks(request: Call) -> AsyncIterator[bytes]:
+    block = bytearray()
+    try:
+        async for piece in request.stream():
+            block += piece
+            if len(block) >= _BLOCK_BYTES:
+                yield bytes(block)
+                block.clear()
+    except LitestarException as error:
+        # So the framework says that the connection ended before the end of the body.
+        raise EOFError from error
+    yield bytes(block)
+
+
+def _from_loop(stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
+    """Let a thread read what the event loop receives, one block at a time."""
+    while True:
+        block = asyncio.run_coroutine_threadsafe(_next(stream), loop).result()
+        if block is None:
+            return
+        yield block
+
+
+async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(stream, None)
+
+
+def _file_name(request: Call, given: str | None) -> str:
+    disposition = Message()
+    disposition["Content-Disposition"] = request.headers.get("content-disposition", "attachment")
+    name = given or disposition.get_filename() or ""
+    name = PurePosixPath(name.replace("\\", "/")).name
+    if not name:
+        raise RequestMalformed(
+            "The call does not say what the file is called; its ending tells the format.",
+            next_step='Send Content-Disposition: attachment; filename="..." or ?filename=...',
+        )
+    return name
+
+
+def _release_number(parent: str | None) -> int | None:
+    if parent is None:
+        return None
+    text = parent.strip().strip('"')
+    if not (text.isascii() and text.isdigit()):
+        raise RequestMalformed(
+            "If-Match does not hold the number of a release.",
+            next_step='Send the number of the release you build on, such as If-Match: "3".',
+        )
+    return int(text)
+
+
+def _audience(name: str) -> Audience:
+    try:
+        return Audience[name.upper()]
+    except KeyError:
+        choices = ", ".join(audience.name.lower() for audience in Audience)
+        raise RequestMalformed(
+            "visible_to does not name an audience.", next_step=f"Choose one of: {choices}."
+        ) from None

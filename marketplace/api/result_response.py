@@ -1,0 +1,61 @@
+"""A result relayed as it is made: never held whole, and never ended as if whole when it is not."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Protocol
+
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
+
+_log = logging.getLogger(__name__)
+
+
+class Deliverable(Protocol):
+    """An encoded result on its way. Iterating raises instead of ending where it is not whole.
+
+    `close` stops the work at once, from any thread, also while another waits for the next chunk.
+    """
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+class ResultResponse(ASGIResponse):
+    """Sends chunks as they come, with the waiting done in threads.
+
+    Where a chunk fails after the first byte is out, no status can say so any more. The response
+    is then left unfinished, and the server cuts the connection without the closing chunk, which
+    every HTTP client tells apart from an end. Where the client goes away, the work is stopped.
+    """
+
+    _should_set_content_length = False
+
+    def __init__(self, delivery: Deliverable, *, media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(headers=headers, media_type=media_type)
+        self._delivery = delivery
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        """Relay until the end, the first failure, or the client's leaving; then close."""
+        watch = asyncio.create_task(self._stop_when_gone(receive))
+        try:
+            await self._relay(send)
+        finally:
+            watch.cancel()
+            await asyncio.to_thread(self._delivery.close)
+
+    async def _relay(self, send: Send) -> None:
+        chunks = iter(self._delivery)
+        try:
+            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except Exception as error:  # noqa: BLE001 - whatever it was, the result is not whole
+            _log.warning("A result was cut: %s", type(error).__name__)
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _stop_when_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await asyncio.to_thread(self._delivery.close)

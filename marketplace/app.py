@@ -1,0 +1,121 @@
+"""The marketplace as an ASGI application."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import Message, Scope
+
+from marketplace.api.audit import read_checkpoint, read_receipt
+from marketplace.api.authentication import PUBLIC, TokenAuthentication, caller
+from marketplace.api.datasets import (
+    describe_dataset,
+    describe_release,
+    list_releases,
+    search_datasets,
+)
+from marketplace.api.documentation import describe_api, explain_problem, list_problems
+from marketplace.api.problems import tell
+from marketplace.api.publishing import dataset_details, ingest_options, publish_release
+from marketplace.api.query import run_query
+from marketplace.api.service import describe_caller, report_health
+from marketplace.bootstrap import Marketplace
+
+# A call that is not an upload is a statement or a form.
+_LARGEST_REQUEST = 1024 * 1024
+
+# Calls wait for workers and for the database in threads, which cost little while they wait.
+_MOST_THREADS = 128
+
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+_CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+
+
+def create_app(marketplace: Marketplace) -> Litestar:
+    """Put the HTTP protocol around a marketplace, which stays its caller's to close."""
+    version_1 = Router(
+        "/api/v1",
+        route_handlers=[
+            run_query,
+            search_datasets,
+            describe_dataset,
+            list_releases,
+            describe_release,
+            Router(
+                "/",
+                route_handlers=[publish_release],
+                dependencies={
+                    "options": Provide(ingest_options, sync_to_thread=False),
+                    "details": Provide(dataset_details, sync_to_thread=False),
+                },
+            ),
+            read_checkpoint,
+            read_receipt,
+        ],
+    )
+    return Litestar(
+        route_handlers=[
+            version_1,
+            describe_caller,
+            report_health,
+            describe_api,
+            list_problems,
+            explain_problem,
+        ],
+        dependencies={
+            "principal": Provide(caller, sync_to_thread=False),
+            "marketplace": Provide(lambda: marketplace, sync_to_thread=False),
+            "querying": Provide(lambda: marketplace.querying, sync_to_thread=False),
+            "discovery": Provide(lambda: marketplace.discovery, sync_to_thread=False),
+            "sharing": Provide(lambda: marketplace.sharing, sync_to_thread=False),
+        },
+        middleware=[TokenAuthentication(marketplace.database, marketplace.clock)],
+        exception_handlers={Exception: tell},
+        before_send=[_add_security_headers],
+        on_startup=[_widen_threads],
+        request_max_body_size=_LARGEST_REQUEST,
+        openapi_config=_openapi(),
+        logging_config=None,
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Data Marketplace",
+        version=version("data-marketplace"),
+        description="Share government datasets so that an approval is the enforcement. "
+        "Every call but the health check carries Authorization: Bearer <token>.",
+        openapi_router=Router("/schema", route_handlers=[], opt={"action": PUBLIC}),
+        render_plugins=[JsonRenderPlugin()],
+        security=[{"token": []}],
+        components=Components(
+            security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}
+        ),
+    )
+
+
+async def _widen_threads() -> None:
+    asyncio.get_running_loop().set_default_executor(
+        ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="marketplace")
+    )
+
+
+async def _add_security_headers(message: Message, _scope: Scope) -> None:
+    """Every answer carries them, errors included; a page may set a policy of its own."""
+    if message["type"] != "http.response.start":
+        return
+    headers = [*message["headers"], *_SECURITY_HEADERS]
+    if not any(name.lower() == _CONTENT_POLICY[0] for name, _ in headers):
+        headers.append(_CONTENT_POLICY)
+    message["headers"] = headers

@@ -1,0 +1,87 @@
+"""Results into files and files into uploads, piece by piece and whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from marketplace.client.errors import InvalidCall, StreamCut
+from marketplace.client.result import open_arrow, whole_batches
+from marketplace.client.transport import Body
+
+Report = Callable[[int, int | None], None]
+"""Told now and then how many bytes are done, and of how many where that is known."""
+
+_ARROW = "application/vnd.apache.arrow.stream"
+_PIECE = 1024 * 1024
+
+FORMATS = {
+    ".parquet": "application/vnd.apache.parquet",
+    ".csv": "text/csv",
+    ".arrow": _ARROW,
+    ".json": "application/json",
+}
+"""The media type to ask for, by the ending of the file to write."""
+
+
+def media_type_for(path: Path) -> str:
+    """The media type for a file's ending. Raises InvalidCall."""
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise InvalidCall(
+            f"The file name {path.name} does not say a format that results can have.",
+            next_step=f"Let it end in one of: {', '.join(FORMATS)}.",
+        ) from None
+
+
+def write_whole(body: Body, path: Path) -> None:
+    """Write a result to `path`, which appears (or is replaced) only when all of it has come.
+
+    The file is readable by its owner only. Raises StreamCut and leaves nothing of a broken result.
+    """
+    with _appearing_when_whole(path) as file:
+        if media_type_for(path) == _ARROW:
+            _write_arrow(body, file)
+        else:
+            while piece := body.read(_PIECE):
+                file.write(piece)
+
+
+def pieces_of(path: Path, size: int, progress: Report | None) -> Iterator[bytes]:
+    """The first `size` bytes of a file. Raises StreamCut where it has become shorter."""
+    sent = 0
+    with path.open("rb") as file:
+        while sent < size:
+            piece = file.read(min(_PIECE, size - sent))
+            if not piece:
+                raise StreamCut(f"The file {path.name} became shorter while it was sent.")
+            yield piece
+            sent += len(piece)
+            if progress is not None:
+                progress(sent, size)
+
+
+@contextmanager
+def _appearing_when_whole(path: Path) -> Iterator[IO[bytes]]:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    unfinished = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _write_arrow(body: Body, file: IO[bytes]) -> None:
+    # The file format rather than the stream: other programs open it without reading all of it.
+    reader = open_arrow(body)
+    with pa.ipc.new_file(file, reader.schema) as writer:
+        for batch in whole_batches(reader, body):
+            writer.write_batch(batch)

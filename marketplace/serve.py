@@ -1,0 +1,70 @@
+"""The marketplace on a socket, served by uvicorn."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+import uvicorn
+
+from marketplace.app import create_app
+from marketplace.bootstrap import Marketplace
+from marketplace.errors import SettingInvalid
+
+# Longer than a client keeps an idle connection, so that it does not write into one being closed.
+_KEEP_ALIVE_SECONDS = 75
+
+# How long running calls get to end when the service is told to stop.
+_GRACE_SECONDS = 30
+
+
+def run_server(marketplace: Marketplace, host: str, port: int) -> None:
+    """Serve until the process is told to stop; calls that are running may end first.
+
+    Raises SettingInvalid where the address cannot be listened on.
+    """
+    with _listen(host, port) as listener:
+        _server(marketplace).run([listener])
+
+
+@contextmanager
+def running(marketplace: Marketplace) -> Iterator[str]:
+    """Serve in a thread on a free loopback port for the length of a block; yields the URL."""
+    with _listen("127.0.0.1", 0) as listener:
+        server = _server(marketplace)
+        thread = Thread(target=server.run, args=([listener],), name="marketplace-http")
+        thread.start()
+        try:
+            # The socket already listens: a call made before the server is up waits in its queue.
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise SettingInvalid(
+            f"The service cannot listen on {host} port {port}: {error.strerror}.",
+            next_step="Choose another port with --port, or stop what listens there.",
+        ) from None
+
+
+def _server(marketplace: Marketplace) -> uvicorn.Server:
+    configuration = uvicorn.Config(
+        create_app(marketplace),
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        # Paths and words of a search are in the audit log, under its rules for personal data.
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return uvicorn.Server(configuration)
