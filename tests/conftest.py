@@ -10,6 +10,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, text
 
+from catalogue.object_store import ObjectStore
+from connectors.stores import open_store
 from marketplace.database import Database, open_database
 
 REPOSITORY = Path(__file__).parent.parent
@@ -90,6 +92,47 @@ def database(database_url: str) -> Iterator[Database]:
     opened = open_database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of a real S3 server (moto) on the loopback interface, with credentials for it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+            patch.delenv(name, raising=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_endpoint: str) -> str:
+    """The name of a new, empty bucket."""
+    import boto3
+
+    name = f"test-{uuid4().hex}"
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    client.close()
+    return name
+
+
+@pytest.fixture(params=["local", "s3"])
+def object_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    """An empty object store; the test runs once on each kind."""
+    if request.param == "local":
+        return open_store(str(tmp_path / "objects"))
+    bucket: str = request.getfixturevalue("s3_bucket")
+    endpoint: str = request.getfixturevalue("s3_endpoint")
+    return open_store(f"s3://{bucket}/marketplace", endpoint=endpoint)
 
 
 def _named(uri: str, name: str) -> str:

@@ -1,0 +1,152 @@
+"""A real server on a real socket and real tokens; only what a query delivers is scripted.
+
+How a result breaks off can not be arranged with a real worker at a chosen byte, so these tests give
+the transport deliveries of their own. The journeys run the same calls over the whole marketplace.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from access_policies.vocabulary import Audience
+from connectors.local_store import LocalStore
+from marketplace.bootstrap import Marketplace
+from marketplace.database import Database, open_database
+from marketplace.identity import organisations, people, projects, tokens
+from marketplace.serve import running
+from marketplace.settings import Settings
+
+
+class ScriptedDelivery:
+    """Gives its chunks, then ends, raises, or waits until it is closed."""
+
+    entry = "e" * 32
+    releases = {"mhclg.homes": 3}
+
+    def __init__(self, *chunks: bytes, then: BaseException | None = None, wait: bool = False):
+        self.closed = Event()
+        self._chunks = chunks
+        self._then = then
+        self._wait = wait
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._chunks
+        if self._wait:
+            self.closed.wait(20)
+            raise EOFError
+        if self._then is not None:
+            raise self._then
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@dataclass
+class ScriptedQuerying:
+    """Answers every query with what the test arranged, and keeps what it was asked."""
+
+    answer: Any = None
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def run(self, principal: Any, sql: str, output: Any, *, project: str | None = None) -> Any:
+        self.asked.append((principal, sql, output, project))
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+@dataclass(frozen=True)
+class Service:
+    """The service under test: where it answers, a member's token, and its parts."""
+
+    url: str
+    token: str
+    querying: ScriptedQuerying
+    discovery: Any
+    parts: SimpleNamespace
+    database: Database
+    clock: Any
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
+    def exchange(self, request: bytes) -> bytes:
+        """Send raw bytes and read until the service ends the connection."""
+        with socket.create_connection(self.address, timeout=20) as connection:
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.fixture
+def service(sqlite_template: Path, tmp_path: Path, clock: Callable[[], Any]) -> Iterator[Service]:
+    path = tmp_path / "marketplace.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    database = open_database(f"sqlite:///{path}")
+    (tmp_path / "scratch").mkdir()
+    querying, discovery = ScriptedQuerying(), SimpleNamespace()
+    parts = SimpleNamespace(
+        settings=Settings(data=tmp_path, upload_limit=1000),
+        clock=clock,
+        database=database,
+        store=LocalStore(tmp_path / "objects"),
+        audit=SimpleNamespace(fault=""),
+        querying=querying,
+        discovery=discovery,
+        sharing=SimpleNamespace(),
+        publishing=SimpleNamespace(),
+    )
+    token = _member_token(database, clock)
+    with running(cast(Marketplace, parts)) as url:
+        yield Service(
+            url=url,
+            token=token,
+            querying=querying,
+            discovery=discovery,
+            parts=parts,
+            database=database,
+            clock=clock,
+        )
+    database.close()
+
+
+def _member_token(database: Database, clock: Callable[[], Any]) -> str:
+    with database.writing() as connection:
+        organisations.register(
+            connection,
+            organisations.Organisation(
+                name="sheffield", title="Sheffield", audience=Audience.LOCAL_GOVERNMENT
+            ),
+        )
+        person = people.register(
+            connection, name="Sam Member", email="sam@example.org", organisation="sheffield"
+        )
+        projects.register(
+            connection,
+            projects.Project(
+                name="family_squad",
+                title="Family squad",
+                purpose="Bring families to hubs",
+                organisation="sheffield",
+                audience=Audience.LOCAL_GOVERNMENT,
+            ),
+        )
+        projects.add_member(
+            connection, project="family_squad", person=person.id, first_day=date(2026, 1, 1)
+        )
+        secret, _ = tokens.issue_token(
+            connection,
+            person=person.id,
+            project="family_squad",
+            expires_at=clock() + timedelta(days=30),
+            now=clock(),
+        )
+    return secret
