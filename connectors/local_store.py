@@ -52,14 +52,10 @@ class LocalStore:
             self._flush_folders(target)
 
     def fetch(self, key: str, into: Path) -> None:
-        source = self._path(key)
-        with disk_errors(_REFUSED):
-            try:
-                stored = source.open("rb")
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise _missing(key) from None
-            with stored, new_file(into) as copy:
-                shutil.copyfileobj(stored, copy, _CHUNK)
+        # A folder or a link is no object, and what a link leads to was never put.
+        self.stat(key)
+        with disk_errors(_REFUSED), self._path(key).open("rb") as stored, new_file(into) as copy:
+            shutil.copyfileobj(stored, copy, _CHUNK)
 
     def stat(self, key: str) -> StoredObject:
         with disk_errors(_REFUSED):
