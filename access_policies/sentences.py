@@ -33,7 +33,7 @@ AUDIENCES: dict[Audience, str] = {
 
 def permission(rule: Rule, action: Action, dataset: str) -> str:
     """Say what allows it, and until when."""
-    return f"{_source(rule)} allows you to {_doing(action, dataset)}{_until(rule)}."
+    return f"{source(rule)} allows you to {_doing(action, dataset)}{_until(rule)}."
 
 
 def refusal(rule: Rule | None, action: Action, dataset: str) -> str:
@@ -55,12 +55,7 @@ def moment(seconds: int) -> str:
 
 
 def source(rule: Rule) -> str:
-    """What a rule came from, as the subject of a sentence in its middle."""
-    text = _source(rule)
-    return text[0].lower() + text[1:]
-
-
-def _source(rule: Rule) -> str:
+    """What a rule came from, to begin a sentence with."""
     kind, _, identifier = rule.grant.partition(":")
     match GrantKind(kind):
         case GrantKind.AGREEMENT:

@@ -167,14 +167,13 @@ def _in_project(
 ) -> Principal:
     project = projects.get(connection, name)
     held = capacity.in_project(connection, person, project, now=now)
-    names = {principals.project(name), principals.member(name, person.id)}
     return Principal(
         person_id=person.id,
         person_name=person.name,
         token_id=token.id,
         project=name,
         project_purpose=project.purpose,
-        subject=subject_of(person.id, names, held),
+        subject=subject_of(person.id, names_in(name, person.id), held),
         valid_until=_earlier(token, held),
     )
 
@@ -194,6 +193,11 @@ def _in_role(
         subject=subject_of(person.id, {principals.role(token.role, token.organisation)}, held),
         valid_until=_earlier(token, held),
     )
+
+
+def names_in(project: str, person: str) -> set[str]:
+    """The names that a member goes by in a project, beside their own."""
+    return {principals.project(project), principals.member(project, person)}
 
 
 def subject_of(person: str, names: set[str], held: Capacity) -> Subject:

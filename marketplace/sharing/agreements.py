@@ -1,0 +1,220 @@
+"""Agreements: what an approval opens to one project of one dataset, and the rules that enforce it."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from access_policies import principals, rules
+from access_policies.decision import LimitOutput, Obligation, OutputTier, RestrictTo
+from access_policies.rules import DATA_ACTIONS, GrantKind, Rule
+from access_policies.vocabulary import Action
+from catalogue.address import DatasetAddress
+from marketplace.clock import end_of_last_day
+from marketplace.errors import UnknownRecord
+from marketplace.identity.projects import Project
+from marketplace.sharing.records import agreements
+from marketplace.sharing.scopes import Scope
+
+
+class AgreementState(StrEnum):
+    """Where an agreement stands. An expired one needs nobody to end it; its rules have ended."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    REPLACED = "replaced"
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What is agreed. Without `people`, every member of the project."""
+
+    scope: Scope
+    actions: tuple[Action, ...]
+    output_tier: OutputTier
+    people: tuple[str, ...]
+    reason: str
+    notes: tuple[str, ...] = ()
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """One project over one dataset, until the midnight in London that ends `last_day`.
+
+    `suspended_by` says what the newest release no longer has of what was agreed.
+    """
+
+    id: str
+    request: str
+    project: str
+    dataset: DatasetAddress
+    terms: Terms
+    last_day: date
+    ends_at: datetime
+    made_by: str
+    made_at: datetime
+    ended_as: AgreementState | None = None
+    ended_at: datetime | None = None
+    end_reason: str = ""
+    suspended_by: tuple[str, ...] = ()
+
+    def state(self, now: datetime) -> AgreementState:
+        """How the agreement stands at that moment."""
+        if self.ended_as is not None:
+            return self.ended_as
+        if now >= self.ends_at:
+            return AgreementState.EXPIRED
+        return AgreementState.SUSPENDED if self.suspended_by else AgreementState.ACTIVE
+
+
+def make(
+    connection: Connection,
+    project: Project,
+    dataset: DatasetAddress,
+    request: str,
+    terms: Terms,
+    last_day: date,
+    *,
+    by: str,
+    now: datetime,
+) -> tuple[Agreement, Agreement | None]:
+    """Write an agreement and its rules, and end the one that it replaces, if there is one.
+
+    Returns both. The caller advances the revision in the same transaction.
+    """
+    replaced = in_force(connection, project.name, dataset)
+    if replaced is not None:
+        how = AgreementState.EXPIRED if now >= replaced.ends_at else AgreementState.REPLACED
+        end(connection, replaced, how, "A newer agreement takes its place.", now=now)
+    agreement = Agreement(
+        id=uuid4().hex,
+        request=request,
+        project=project.name,
+        dataset=dataset,
+        terms=terms,
+        last_day=last_day,
+        ends_at=end_of_last_day(last_day),
+        made_by=by,
+        made_at=now,
+    )
+    connection.execute(insert(agreements).values(_row(agreement)))
+    for rule in rules_of(agreement, project):
+        rules.write(connection, rule)
+    return agreement, replaced
+
+
+def end(
+    connection: Connection, agreement: Agreement, how: AgreementState, why: str, *, now: datetime
+) -> Agreement:
+    """End an agreement and its rules at once. The caller advances the revision."""
+    rules.end(connection, grant_of(agreement.id), now=now)
+    connection.execute(
+        update(agreements)
+        .where(agreements.c.id == agreement.id)
+        .values(ended_as=how.value, ended_at=now, end_reason=why)
+    )
+    return msgspec.structs.replace(agreement, ended_as=how, ended_at=now, end_reason=why)
+
+
+def rules_of(agreement: Agreement, project: Project) -> Iterator[Rule]:
+    """The rules that an agreement is enforced by.
+
+    They are for its project's purpose and reach no audience less trusted than the project's: a
+    member who falls back to a company's audience, because a secondment ended, is not covered.
+    """
+    terms = agreement.terms
+    bound: tuple[Obligation, ...] = (
+        RestrictTo(tables=terms.scope),
+        LimitOutput(tier=terms.output_tier),
+    )
+    subjects = [principals.member(project.name, person) for person in terms.people]
+    for subject in subjects or [principals.project(project.name)]:
+        for action in (Action.DISCOVER, Action.READ_METADATA, *terms.actions):
+            yield Rule(
+                id=f"{grant_of(agreement.id)}/{subject}/{action}",
+                subject=subject,
+                dataset=str(agreement.dataset),
+                action=action,
+                purpose=project.purpose,
+                nbf=rules.epoch(agreement.made_at),
+                exp=rules.epoch(agreement.ends_at),
+                stage=project.audience,
+                grant=grant_of(agreement.id),
+                obligations=bound if action in DATA_ACTIONS else (),
+            )
+
+
+def grant_of(identifier: str) -> str:
+    """How rules and decisions name an agreement."""
+    return f"{GrantKind.AGREEMENT}:{identifier}"
+
+
+def in_force(connection: Connection, project: str, dataset: DatasetAddress) -> Agreement | None:
+    """The agreement of a project over a dataset that nobody has ended; it may have expired."""
+    query = select(agreements).where(
+        agreements.c.project == project,
+        agreements.c.dataset == str(dataset),
+        agreements.c.ended_as.is_(None),
+    )
+    row = connection.execute(query.with_for_update()).mappings().one_or_none()
+    return None if row is None else _agreement(row)
+
+
+def read(connection: Connection, identifier: str) -> Agreement:
+    """One agreement, locked until the transaction ends. Raises UnknownRecord."""
+    query = select(agreements).where(agreements.c.id == identifier).with_for_update()
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise unknown(identifier)
+    return _agreement(row)
+
+
+def list_all(connection: Connection, *, project: str | None = None) -> tuple[Agreement, ...]:
+    """The agreements of a project or of all, newest first, ended ones too."""
+    query = select(agreements).order_by(agreements.c.made_at.desc(), agreements.c.id)
+    if project is not None:
+        query = query.where(agreements.c.project == project)
+    return tuple(_agreement(row) for row in connection.execute(query).mappings())
+
+
+def unknown(identifier: str) -> UnknownRecord:
+    """The one answer for an agreement that is not there or not the caller's to see."""
+    return UnknownRecord(
+        f"There is no agreement {identifier[:32]!r} that you can see.",
+        next_step="List them with: marketplace requests.",
+    )
+
+
+def _row(agreement: Agreement) -> dict[str, object]:
+    return {
+        "id": agreement.id,
+        "request": agreement.request,
+        "project": agreement.project,
+        "dataset": str(agreement.dataset),
+        "terms": msgspec.json.encode(agreement.terms).decode(),
+        "last_day": agreement.last_day,
+        "ends_at": agreement.ends_at,
+        "made_by": agreement.made_by,
+        "made_at": agreement.made_at,
+        "end_reason": "",
+    }
+
+
+def _agreement(row: RowMapping) -> Agreement:
+    return Agreement(
+        id=row["id"],
+        request=row["request"],
+        project=row["project"],
+        dataset=DatasetAddress.parse(row["dataset"]),
+        terms=msgspec.json.decode(row["terms"], type=Terms),
+        last_day=row["last_day"],
+        ends_at=row["ends_at"],
+        made_by=row["made_by"],
+        made_at=row["made_at"],
+        ended_as=AgreementState(row["ended_as"]) if row["ended_as"] else None,
+        ended_at=row["ended_at"],
+        end_reason=row["end_reason"],
+    )

@@ -1,0 +1,153 @@
+"""What must hold before a request is submitted or approved, or data offered: all faults at once."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+
+import msgspec
+from sqlalchemy import Connection
+
+from catalogue import releases
+from catalogue.address import DatasetAddress
+from catalogue.places import Places
+from catalogue.table_schema import Sensitivity, TableSchema
+from marketplace.clock import LONDON
+from marketplace.discovery import unknown
+from marketplace.errors import InvalidSharing
+from marketplace.identity.projects import Project
+from marketplace.sharing import legal, remaining, scopes
+from marketplace.sharing.agreements import Terms
+from marketplace.sharing.draft import Approval, RequestDraft
+from marketplace.sharing.requests import ShareRequest
+from marketplace.sharing.scopes import Scope
+
+Contracts = Mapping[str, TableSchema]
+
+
+def contracts_of(connection: Connection, dataset: DatasetAddress) -> Contracts:
+    """The tables of the newest release. Raises UnknownDataset where there is none."""
+    release = releases.latest(connection, dataset)
+    if release is None:
+        raise unknown(str(dataset))
+    return {table.name: table.schema for table in release.tables}
+
+
+def of_draft(
+    connection: Connection, places: Places, project: Project, draft: RequestDraft, *, now: datetime
+) -> tuple[Scope, tuple[str, ...]]:
+    """The draft's scope written out, and flags for the owner.
+
+    Raises InvalidSharing with a line per finding, UnknownDataset, UnknownPlace.
+    """
+    contracts = contracts_of(connection, draft.dataset)
+    asked = scopes.resolve(draft.tables or scopes.everything(contracts), contracts, places)
+    findings = _findings(project, draft, asked, contracts, now)
+    refusals = [finding.sentence for finding in findings if finding.refuses]
+    if refusals:
+        raise InvalidSharing(
+            "The request cannot be submitted yet.",
+            next_step="Put right what is listed and submit it again.",
+            lines=refusals,
+        )
+    members = remaining.members_now(connection, project, now)
+    notes = remaining.notes_on(remaining.named(members, draft.named_people), draft.last_day)
+    flags = [finding.sentence for finding in findings if not finding.refuses]
+    return asked, (*flags, *notes)
+
+
+def of_approval(
+    connection: Connection,
+    places: Places,
+    project: Project,
+    request: ShareRequest,
+    approval: Approval,
+    *,
+    now: datetime,
+) -> tuple[date, Terms]:
+    """The last day and the terms that an approval comes to.
+
+    Raises InvalidSharing where it is wider than asked or no longer possible, UnknownPlace.
+    """
+    draft = request.draft
+    last_day = approval.last_day if approval.last_day is not None else draft.last_day
+    contracts = contracts_of(connection, request.dataset)
+    given = request.asked if approval.scope is None else approval.scope
+    scope = scopes.resolve(scopes.written_within(given, request.asked), contracts, places)
+    faults = list(scopes.wider(scope, request.asked, places))
+    if last_day > draft.last_day:
+        faults.append("The last day is later than the one asked for.")
+    until_then = msgspec.structs.replace(draft, last_day=last_day)
+    findings = _findings(project, until_then, scope, contracts, now)
+    faults += [finding.sentence for finding in findings if finding.refuses]
+    if faults:
+        raise InvalidSharing(
+            "This cannot be approved so.",
+            next_step="Approve as asked or less, or return the request.",
+            lines=faults,
+        )
+    members = remaining.members_now(connection, project, now)
+    reached = remaining.named(members, draft.named_people)
+    return last_day, Terms(
+        scope=scope,
+        actions=draft.actions,
+        output_tier=approval.output_tier,
+        people=tuple(one.person.id for one in reached) if draft.named_people else (),
+        reason=approval.reason,
+        notes=remaining.notes_on(reached, last_day),
+    )
+
+
+def of_offer(
+    connection: Connection,
+    places: Places,
+    dataset: DatasetAddress,
+    scope: Scope,
+    last_day: date | None,
+    *,
+    now: datetime,
+) -> Scope:
+    """An offer's scope written out. Raises InvalidSharing, UnknownDataset, UnknownPlace."""
+    contracts = contracts_of(connection, dataset)
+    resolved = scopes.resolve(scope or scopes.everything(contracts), contracts, places)
+    faults = [
+        f'The column "{column.name}" of {table} is marked as personal.'
+        for table, schema in _columns_in(resolved, contracts).items()
+        for column in schema.columns
+        if column.sensitivity is not Sensitivity.NONE
+    ]
+    if last_day is not None and last_day < now.astimezone(LONDON).date():
+        faults.append("The last day has passed already.")
+    if faults:
+        raise InvalidSharing(
+            "This cannot be offered to a whole audience.",
+            next_step="Put right what is listed; personal data is shared by agreement.",
+            lines=faults,
+        )
+    return resolved
+
+
+def reason_given(reason: str) -> None:
+    """Raise InvalidSharing for a decision without a reason."""
+    if not reason.strip():
+        raise InvalidSharing(
+            "A decision has a reason.", next_step="Say in a sentence why, for the other side."
+        )
+
+
+def _findings(
+    project: Project, draft: RequestDraft, scope: Scope, contracts: Contracts, now: datetime
+) -> tuple[legal.Finding, ...]:
+    columns = _columns_in(scope, contracts)
+    today = now.astimezone(LONDON).date()
+    return legal.check(legal.Case(draft=draft, project=project, contracts=columns, today=today))
+
+
+def _columns_in(scope: Scope, contracts: Contracts) -> dict[str, TableSchema]:
+    """Of each table in a scope the columns that it names."""
+    return {
+        table.table: TableSchema(
+            columns=tuple(
+                column for column in contracts[table.table].columns if column.name in table.columns
+            )
+        )
+        for table in scope
+    }

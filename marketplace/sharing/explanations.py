@@ -1,0 +1,71 @@
+"""Explanations with the stages as they stand, about the caller or about a person in a project."""
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection
+
+from access_policies import explain, rules
+from access_policies.decision import Decision
+from access_policies.decision_point import DecisionPoint
+from access_policies.explain import Explanation
+from access_policies.vocabulary import Action, Environment, Resource, Subject
+from marketplace.errors import Unauthenticated, UnknownRecord
+from marketplace.identity import capacity, people, projects, tokens
+from marketplace.identity.principal import Principal
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom an explanation is about, and the purpose that they act for."""
+
+    subject: Subject
+    purpose: str
+
+
+def of_caller(principal: Principal) -> About:
+    """The caller, as their token has them act."""
+    return About(subject=principal.subject, purpose=principal.project_purpose or rules.ANY)
+
+
+def of_member(connection: Connection, person: str, project: str, *, now: datetime) -> About:
+    """A person, by identifier or e-mail address, as they act in a project now.
+
+    Raises UnknownRecord, and Unauthenticated where they do not act in it.
+    """
+    found = people.find_by_email(connection, person) or people.get(connection, person)
+    within = projects.find(connection, project)
+    if within is None:
+        raise UnknownRecord(f"There is no project {project[:63]!r}.")
+    held = capacity.in_project(connection, found, within, now=now)
+    return About(
+        subject=tokens.subject_of(found.id, tokens.names_in(within.name, found.id), held),
+        purpose=within.purpose,
+    )
+
+
+def why(
+    connection: Connection,
+    decision_point: DecisionPoint,
+    about: About,
+    action: Action,
+    dataset: str,
+    *,
+    now: datetime,
+) -> Explanation:
+    """Explain a decision on a dataset."""
+    return explain.why(
+        connection,
+        decision_point,
+        about.subject,
+        action,
+        Resource(dataset=dataset, stage=rules.stage(connection, dataset)),
+        Environment(now=now, stage=rules.stage(connection, rules.ANY), purpose=about.purpose),
+    )
+
+
+def of_absence(absence: Unauthenticated) -> Explanation:
+    """What stands in the way of someone who does not act in the project at all."""
+    sentence = f"They would be told: {absence.detail}"
+    return Explanation(
+        decision=Decision(allowed=False, reason=sentence), sentence=sentence, ask=absence.next_step
+    )

@@ -1,0 +1,95 @@
+"""Standing offers: an owner's grant to a whole audience, open data for the public say."""
+
+from datetime import date, datetime
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from access_policies import rules, standing
+from access_policies.decision import LimitOutput, OutputTier, RestrictTo
+from access_policies.rules import GrantKind
+from access_policies.vocabulary import Audience
+from catalogue.address import DatasetAddress
+from marketplace.clock import end_of_last_day
+from marketplace.errors import UnknownRecord
+from marketplace.sharing.records import offers
+from marketplace.sharing.scopes import Scope
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What everyone up to an audience may read of a dataset, until a last day or an owner's word."""
+
+    id: str
+    dataset: DatasetAddress
+    audience: Audience
+    scope: Scope
+    last_day: date | None
+    made_by: str
+    made_at: datetime
+    ended_at: datetime | None = None
+
+
+def make(
+    connection: Connection,
+    dataset: DatasetAddress,
+    audience: Audience,
+    scope: Scope,
+    last_day: date | None,
+    *,
+    by: str,
+    now: datetime,
+) -> Offer:
+    """Write an offer and its rules. The caller advances the revision."""
+    offer = Offer(
+        id=uuid4().hex,
+        dataset=dataset,
+        audience=audience,
+        scope=scope,
+        last_day=last_day,
+        made_by=by,
+        made_at=now,
+    )
+    row = msgspec.structs.asdict(offer) | {"dataset": str(dataset), "audience": int(audience)}
+    row["scope"] = msgspec.json.encode(scope).decode()
+    connection.execute(insert(offers).values(row))
+    written = standing.offer_rules(
+        offer.id,
+        str(dataset),
+        audience,
+        (RestrictTo(tables=scope), LimitOutput(tier=OutputTier.ROWS)),
+        begins=now,
+        ends=end_of_last_day(last_day) if last_day is not None else None,
+    )
+    for rule in written:
+        rules.write(connection, rule)
+    return offer
+
+
+def end(connection: Connection, offer: Offer, *, now: datetime) -> None:
+    """End an offer and its rules at once. The caller advances the revision."""
+    rules.end(connection, f"{GrantKind.OFFER}:{offer.id}", now=now)
+    ended = update(offers).where(offers.c.id == offer.id, offers.c.ended_at.is_(None))
+    connection.execute(ended.values(ended_at=now))
+
+
+def read(connection: Connection, identifier: str) -> Offer:
+    """One offer, locked until the transaction ends. Raises UnknownRecord."""
+    query = select(offers).where(offers.c.id == identifier).with_for_update()
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise UnknownRecord(f"There is no standing offer {identifier[:32]!r}.")
+    return _offer(row)
+
+
+def _offer(row: RowMapping) -> Offer:
+    return Offer(
+        id=row["id"],
+        dataset=DatasetAddress.parse(row["dataset"]),
+        audience=Audience(row["audience"]),
+        scope=msgspec.json.decode(row["scope"], type=Scope),
+        last_day=row["last_day"],
+        made_by=row["made_by"],
+        made_at=row["made_at"],
+        ended_at=row["ended_at"],
+    )

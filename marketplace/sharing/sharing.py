@@ -1,0 +1,477 @@
+"""Journey 2 on one screen: a project asks, an owner decides, and the decision is the enforcement.
+
+Each step is one transaction that takes the policy revision first, asks the decision point whether
+the caller may, and writes what it does together with its rules and its audit entry, or nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import Connection
+
+from access_policies import principals, revision, rules, standing
+from access_policies.decision import Decision
+from access_policies.decision_point import DecisionPoint
+from access_policies.explain import Explanation
+from access_policies.rules import GrantKind
+from access_policies.vocabulary import Action, Audience
+from catalogue import releases
+from catalogue.address import DatasetAddress
+from catalogue.places import Places
+from marketplace import enforcement
+from marketplace.audit.entries import Entry, EntryKind, Fact, record
+from marketplace.clock import Clock
+from marketplace.database import Database
+from marketplace.discovery import unknown as unknown_dataset
+from marketplace.errors import (
+    AccessDenied,
+    InvalidSharing,
+    RequestMalformed,
+    Unauthenticated,
+    UnknownRecord,
+)
+from marketplace.identity import projects
+from marketplace.identity.principal import Principal
+from marketplace.identity.projects import Project
+from marketplace.identity.tokens import renew
+from marketplace.sharing import agreements, checks, explanations, offers, requests, scopes
+from marketplace.sharing.agreements import Agreement, AgreementState
+from marketplace.sharing.draft import Approval, RequestDraft
+from marketplace.sharing.offers import Offer
+from marketplace.sharing.requests import Mover, RequestState, ShareRequest
+from marketplace.sharing.scopes import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One use case under way: its transaction, its moment, and its caller as they stand now."""
+
+    connection: Connection
+    now: datetime
+    principal: Principal
+
+
+class Sharing:
+    """Requests, decisions on them, agreements and standing offers."""
+
+    def __init__(
+        self, *, database: Database, decision_point: DecisionPoint, places: Places, clock: Clock
+    ) -> None:
+        self._database = database
+        self._decision_point = decision_point
+        self._places = places
+        self._clock = clock
+
+    def ask(self, principal: Principal, draft: RequestDraft) -> ShareRequest:
+        """Submit a data share request for the caller's project.
+
+        Raises InvalidSharing with a line per finding, UnknownDataset also for a dataset that the
+        caller may not know of, UnknownPlace.
+        """
+        with self._step(principal) as step:
+            project = _project(step)
+            asked, flags = self._checked(step, project, draft)
+            request = requests.submit(
+                step.connection, step.principal, project.name, draft, asked, flags, now=step.now
+            )
+            _record_move(step, request)
+        return request
+
+    def ask_again(self, principal: Principal, request_id: str, draft: RequestDraft) -> ShareRequest:
+        """Submit a returned request again, rewritten. Raises as `ask` does."""
+        with self._step(principal) as step:
+            request = self._readable(step, request_id)
+            self._check_mover(step, request, Mover.ASKER)
+            asked, flags = self._checked(step, _project(step), draft)
+            request = requests.resubmit(
+                step.connection, step.principal, request, draft, asked, flags, now=step.now
+            )
+            _record_move(step, request)
+        return request
+
+    def requests(self, principal: Principal) -> tuple[ShareRequest, ...]:
+        """The caller's project's requests, or those that the caller's role may decide on or audit."""
+        with self._step(principal) as step:
+            project = step.principal.project
+            found = requests.list_all(step.connection, project=project)
+            if project is not None:
+                return found
+            seen = self._overseen(step, {str(request.dataset) for request in found})
+            return tuple(request for request in found if str(request.dataset) in seen)
+
+    def request(self, principal: Principal, request_id: str) -> ShareRequest:
+        """One request that the caller may see. Raises UnknownRecord."""
+        with self._step(principal) as step:
+            return self._readable(step, request_id)
+
+    def take_up(self, principal: Principal, request_id: str) -> ShareRequest:
+        """Begin to review a request."""
+        return self._move(principal, request_id, RequestState.IN_REVIEW, "")
+
+    def return_(self, principal: Principal, request_id: str, reason: str) -> ShareRequest:
+        """Give a request back for changes, saying which."""
+        return self._move(principal, request_id, RequestState.RETURNED, reason)
+
+    def reject(self, principal: Principal, request_id: str, reason: str) -> ShareRequest:
+        """Say no, and why."""
+        return self._move(principal, request_id, RequestState.REJECTED, reason)
+
+    def cancel(self, principal: Principal, request_id: str, reason: str = "") -> ShareRequest:
+        """Withdraw a request that is not decided yet; the asking project does this."""
+        return self._move(principal, request_id, RequestState.CANCELLED, reason)
+
+    def approve(self, principal: Principal, request_id: str, approval: Approval) -> Agreement:
+        """Say yes, as asked or narrower: the agreement is in force when this returns.
+
+        An earlier agreement of the project over the dataset ends in the same moment. Members who
+        drop off before the last day are named in the agreement's notes. Raises InvalidSharing,
+        AccessDenied, UnknownRecord, UnknownPlace.
+        """
+        with self._step(principal, changes_policy=True) as step:
+            request = self._readable(step, request_id)
+            self._check_mover(step, request, Mover.OWNER)
+            checks.reason_given(approval.reason)
+            project = projects.get(step.connection, request.project)
+            last_day, terms = checks.of_approval(
+                step.connection, self._places, project, request, approval, now=step.now
+            )
+            request = self._moved(step, request, RequestState.ACCEPTED, approval.reason)
+            agreement, replaced = agreements.make(
+                step.connection,
+                project,
+                request.dataset,
+                request.id,
+                terms,
+                last_day,
+                by=step.principal.person_id,
+                now=step.now,
+            )
+            _record_agreement(step, agreement, replaced)
+        return agreement
+
+    def revoke(self, principal: Principal, agreement_id: str, reason: str) -> Agreement:
+        """End an agreement at once; a running stream under it is cut. Owners do this."""
+        with self._step(principal, changes_policy=True) as step:
+            agreement = agreements.read(step.connection, agreement_id)
+            if not self._oversees(step, agreement.dataset) and not _is_own(step, agreement.project):
+                raise agreements.unknown(agreement_id)
+            self._check_owner(step, agreement.dataset)
+            checks.reason_given(reason)
+            if agreement.ended_as is not None:
+                raise InvalidSharing(f"The agreement is {agreement.ended_as.value} already.")
+            agreement = agreements.end(
+                step.connection, agreement, AgreementState.REVOKED, reason, now=step.now
+            )
+            facts: dict[str, Fact] = {
+                "agreement": agreement.id,
+                "project": agreement.project,
+                "dataset": str(agreement.dataset),
+                "ended_as": AgreementState.REVOKED.value,
+            }
+            _record(step, EntryKind.AGREEMENT_ENDED, facts, reason)
+        return agreement
+
+    def agreements(self, principal: Principal) -> tuple[Agreement, ...]:
+        """The caller's project's agreements, or those that the caller's role oversees."""
+        with self._step(principal) as step:
+            project = step.principal.project
+            found = agreements.list_all(step.connection, project=project)
+            if project is None:
+                seen = self._overseen(step, {str(agreement.dataset) for agreement in found})
+                found = tuple(one for one in found if str(one.dataset) in seen)
+            return tuple(_with_suspension(step.connection, one) for one in found)
+
+    def offer(
+        self,
+        principal: Principal,
+        dataset: DatasetAddress,
+        audience: Audience,
+        scope: Scope = (),
+        last_day: date | None = None,
+    ) -> Offer:
+        """Let everyone up to an audience read a dataset, or what the scope leaves of it.
+
+        Columns that the contract marks as personal cannot be offered. Raises InvalidSharing,
+        AccessDenied, UnknownDataset.
+        """
+        with self._step(principal, changes_policy=True) as step:
+            self._check_owner(step, dataset)
+            resolved = checks.of_offer(
+                step.connection, self._places, dataset, scope, last_day, now=step.now
+            )
+            offer = offers.make(
+                step.connection,
+                dataset,
+                audience,
+                resolved,
+                last_day,
+                by=step.principal.person_id,
+                now=step.now,
+            )
+            facts: dict[str, Fact] = {
+                "offer": offer.id,
+                "dataset": str(dataset),
+                "audience": audience.name.lower(),
+                "scope": msgspec.to_builtins(resolved),
+                "last_day": last_day.isoformat() if last_day is not None else None,
+            }
+            _record(step, EntryKind.RULE_OFFERED, facts, "")
+        return offer
+
+    def withdraw_offer(self, principal: Principal, offer_id: str, reason: str) -> None:
+        """End a standing offer at once."""
+        with self._step(principal, changes_policy=True) as step:
+            offer = offers.read(step.connection, offer_id)
+            self._check_owner(step, offer.dataset)
+            checks.reason_given(reason)
+            offers.end(step.connection, offer, now=step.now)
+            facts: dict[str, Fact] = {"offer": offer.id, "dataset": str(offer.dataset)}
+            _record(step, EntryKind.RULE_OFFERED, facts | {"ended": True}, reason)
+
+    def deny(
+        self,
+        principal: Principal,
+        *,
+        dataset: DatasetAddress | None = None,
+        project: str | None = None,
+        person: str | None = None,
+        reason: str,
+    ) -> str:
+        """Close one dataset, project or person at once, and return the denial's identifier.
+
+        A dataset can then be found but not read; a project or person can do nothing at all. Only
+        an operator does this. Raises AccessDenied, InvalidSharing.
+        """
+        with self._step(principal, changes_policy=True) as step:
+            self._check_operator(step)
+            checks.reason_given(reason)
+            denial = uuid4().hex
+            subject, target, actions = _denied(dataset, project, person)
+            for rule in standing.denial_rules(
+                denial, subject=subject, dataset=target, actions=actions, begins=step.now
+            ):
+                rules.write(step.connection, rule)
+            about = "dataset" if dataset else "project" if project else "person"
+            facts: dict[str, Fact] = {"denial": denial, "closes": about, "dataset": target}
+            facts |= {"project": project} if project else {}
+            _record(step, EntryKind.RULE_DENIED, facts, reason, closed=person or "")
+        return denial
+
+    def lift(self, principal: Principal, denial: str, reason: str) -> None:
+        """End a denial. Raises AccessDenied, UnknownRecord."""
+        with self._step(principal, changes_policy=True) as step:
+            self._check_operator(step)
+            checks.reason_given(reason)
+            if not rules.end(step.connection, f"{GrantKind.DENIAL}:{denial}", now=step.now):
+                raise UnknownRecord(f"There is no denial {denial[:32]!r} in force.")
+            _record(step, EntryKind.RULE_DENIED, {"denial": denial, "ended": True}, reason)
+
+    def why(
+        self,
+        principal: Principal,
+        dataset: DatasetAddress,
+        action: Action = Action.QUERY,
+        *,
+        person: str | None = None,
+        project: str | None = None,
+    ) -> Explanation:
+        """Why the caller may or may not do something to a dataset, and what to ask for.
+
+        Owners and auditors of the dataset may ask about a person (identifier or e-mail address) in
+        a project. Raises UnknownDataset also for a dataset that the caller may not know of.
+        """
+        with self._step(principal) as step:
+            if not self._may_know_of(step, dataset):
+                raise unknown_dataset(str(dataset))
+            try:
+                about = self._about(step, dataset, person, project)
+            except Unauthenticated as absence:
+                return explanations.of_absence(absence)
+            return explanations.why(
+                step.connection, self._decision_point, about, action, str(dataset), now=step.now
+            )
+
+    @contextmanager
+    def _step(self, principal: Principal, *, changes_policy: bool = False) -> Iterator[_Step]:
+        with self._database.writing() as connection:
+            if changes_policy:
+                revision.advance(connection)
+            else:
+                revision.lock_shared(connection)
+            now = self._clock()
+            current = renew(connection, principal, now=now)
+            yield _Step(connection=connection, now=now, principal=current)
+
+    def _move(
+        self, principal: Principal, request_id: str, after: RequestState, reason: str
+    ) -> ShareRequest:
+        with self._step(principal) as step:
+            request = self._readable(step, request_id)
+            self._check_mover(step, request, requests.MOVED_BY[after])
+            if after in (RequestState.RETURNED, RequestState.REJECTED):
+                checks.reason_given(reason)
+            return self._moved(step, request, after, reason)
+
+    def _moved(
+        self, step: _Step, request: ShareRequest, after: RequestState, reason: str
+    ) -> ShareRequest:
+        """Move a request; deciding on one that nobody took up takes it up first."""
+        decided = requests.NEXT_STATES[RequestState.IN_REVIEW] - {RequestState.CANCELLED}
+        if request.state is RequestState.SUBMITTED and after in decided:
+            request = self._moved(step, request, RequestState.IN_REVIEW, "")
+        request = requests.move(
+            step.connection, request, after, step.principal, reason, now=step.now
+        )
+        _record_move(step, request)
+        return request
+
+    def _checked(
+        self, step: _Step, project: Project, draft: RequestDraft
+    ) -> tuple[Scope, tuple[str, ...]]:
+        # Who may find a dataset may ask for it; to others it does not exist.
+        if not self._allowed(step, Action.DISCOVER, draft.dataset):
+            raise unknown_dataset(str(draft.dataset))
+        return checks.of_draft(step.connection, self._places, project, draft, now=step.now)
+
+    def _about(
+        self, step: _Step, dataset: DatasetAddress, person: str | None, project: str | None
+    ) -> explanations.About:
+        if person is None and project is None:
+            return explanations.of_caller(step.principal)
+        if not self._oversees(step, dataset):
+            raise AccessDenied(
+                "Only owners and auditors of a dataset may ask about others.",
+                next_step="Leave the person and the project out to ask about yourself.",
+            )
+        if person is None or project is None:
+            raise RequestMalformed("Name both the person and the project that they act in.")
+        return explanations.of_member(step.connection, person, project, now=step.now)
+
+    def _readable(self, step: _Step, request_id: str) -> ShareRequest:
+        request = requests.read(step.connection, request_id)
+        if not _is_own(step, request.project) and not self._oversees(step, request.dataset):
+            raise requests.unknown(request_id)
+        return request
+
+    def _check_mover(self, step: _Step, request: ShareRequest, mover: Mover) -> None:
+        if mover is Mover.OWNER:
+            self._check_owner(step, request.dataset)
+            if step.principal.person_id == request.asked_by:
+                raise AccessDenied(
+                    "Whoever asked for data does not decide on it.",
+                    next_step="Another owner of the organisation decides.",
+                )
+        elif not _is_own(step, request.project):
+            raise AccessDenied(
+                f"Only the project {request.project} can do that with its request.",
+                next_step="Send a token of that project.",
+            )
+
+    def _check_owner(self, step: _Step, dataset: DatasetAddress) -> None:
+        decision = self._decide(step, Action.DECIDE_REQUEST, str(dataset))
+        enforcement.require(decision, next_step=f"An owner at {dataset.organisation} can do this.")
+
+    def _check_operator(self, step: _Step) -> None:
+        decision = self._decide(step, Action.ADMINISTER, rules.ANY)
+        enforcement.require(decision, next_step="An operator of the marketplace can do this.")
+
+    def _decide(self, step: _Step, action: Action, dataset: str) -> Decision:
+        return enforcement.decide(
+            step.connection, self._decision_point, step.principal, action, dataset, now=step.now
+        )
+
+    def _allowed(self, step: _Step, action: Action, dataset: DatasetAddress) -> bool:
+        return self._decide(step, action, str(dataset)).allowed
+
+    def _oversees(self, step: _Step, dataset: DatasetAddress) -> bool:
+        return any(
+            self._allowed(step, action, dataset) for action in (Action.DECIDE_REQUEST, Action.AUDIT)
+        )
+
+    def _overseen(self, step: _Step, datasets: set[str]) -> set[str]:
+        return {name for name in datasets if self._oversees(step, DatasetAddress.parse(name))}
+
+    def _may_know_of(self, step: _Step, dataset: DatasetAddress) -> bool:
+        if releases.latest(step.connection, dataset) is None:
+            return False
+        known_by = (Action.DISCOVER, Action.QUERY, Action.DECIDE_REQUEST)
+        return any(self._allowed(step, action, dataset) for action in known_by)
+
+
+def _project(step: _Step) -> Project:
+    if step.principal.project is None:
+        raise InvalidSharing(
+            "Data is asked for by a project, and this token belongs to a role.",
+            next_step="Send a token of the project that needs the data.",
+        )
+    return projects.get(step.connection, step.principal.project)
+
+
+def _is_own(step: _Step, project: str) -> bool:
+    return step.principal.project == project
+
+
+def _denied(
+    dataset: DatasetAddress | None, project: str | None, person: str | None
+) -> tuple[str, str, tuple[str, ...]]:
+    """For whom, on what and for which actions a denial is written."""
+    match dataset, project, person:
+        case DatasetAddress(), None, None:
+            return principals.EVERYONE, str(dataset), tuple(sorted(rules.DATA_ACTIONS))
+        case None, str(name), None:
+            return principals.project(name), rules.ANY, (rules.ANY,)
+        case None, None, str(identifier):
+            return principals.person(identifier), rules.ANY, (rules.ANY,)
+        case _:
+            raise RequestMalformed("A denial closes one dataset, one project or one person.")
+
+
+def _with_suspension(connection: Connection, agreement: Agreement) -> Agreement:
+    release = releases.latest(connection, agreement.dataset)
+    tables = {table.name: table.schema for table in release.tables} if release else {}
+    gone = scopes.gone_from(agreement.terms.scope, tables)
+    return msgspec.structs.replace(agreement, suspended_by=gone)
+
+
+def _record_move(step: _Step, request: ShareRequest) -> None:
+    moved = request.moves[-1]
+    facts: dict[str, Fact] = {
+        "request": request.id,
+        "project": request.project,
+        "dataset": str(request.dataset),
+        "before": moved.before.value,
+        "after": moved.after.value,
+    }
+    _record(step, EntryKind.REQUEST_MOVED, facts, moved.why)
+
+
+def _record_agreement(step: _Step, agreement: Agreement, replaced: Agreement | None) -> None:
+    facts: dict[str, Fact] = {
+        "agreement": agreement.id,
+        "request": agreement.request,
+        "project": agreement.project,
+        "dataset": str(agreement.dataset),
+        "scope": msgspec.to_builtins(agreement.terms.scope),
+        "actions": [action.value for action in agreement.terms.actions],
+        "output_tier": agreement.terms.output_tier.value,
+        "last_day": agreement.last_day.isoformat(),
+        "replaces": replaced.id if replaced is not None else None,
+    }
+    kind = EntryKind.AGREEMENT_MADE if replaced is None else EntryKind.AGREEMENT_REVISED
+    _record(step, kind, facts, agreement.terms.reason)
+
+
+def _record(
+    step: _Step, kind: EntryKind, facts: dict[str, Fact], reason: str, *, closed: str = ""
+) -> None:
+    person = {
+        "person": step.principal.person_id,
+        "name": step.principal.person_name,
+        "reason": reason,
+    }
+    person |= {"closed_person": closed} if closed else {}
+    record(step.connection, Entry(kind=kind, facts=facts, person=person), now=step.now)
