@@ -60,7 +60,7 @@ class Output:
         self._descriptor = descriptor
         self._pieces: list[memoryview] = []
         self._pending = 0
-        self.bytes = 0
+        self._bytes = 0
         self.closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -77,12 +77,20 @@ class Output:
         pieces, self._pieces, self._pending = self._pieces, [], 0
         for part in _parts(pieces):
             size = sum(map(len, part))
-            self.bytes += size
+            self._bytes += size
             self._send(FrameKind.DATA, part, size)
+
+    def taken(self) -> int:
+        """How many bytes have left since this was last asked."""
+        taken, self._bytes = self._bytes, 0
+        return taken
 
     def discard(self) -> None:
         """Forget what has not been sent: the answer has failed."""
-        self._pieces, self._pending = [], 0
+        self._pieces, self._pending, self._bytes = [], 0, 0
+
+    def close(self) -> None:
+        """Arrow closes what it has written to; the pipe stays open for the next answer."""
 
     def say(self, kind: FrameKind, message: bytes) -> None:
         """Send a frame of another kind than DATA."""

@@ -4,7 +4,7 @@ DuckDB's own settings are the second fence; the first is the statement check and
 kernel. Every setting is read back, because one that is silently ignored protects nobody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -20,13 +20,11 @@ _LOCKED_DOWN: dict[str, str | bool | int] = {
     "allow_unredacted_secrets": False,
     "python_enable_replacements": False,
     "python_scan_all_frames": False,
-    "enable_logging": False,
     "max_expression_depth": 250,
     # Files are verified before they come here and never change, so caches need not ask again.
-    "parquet_metadata_cache": True,
     "validate_external_file_cache": "NO_VALIDATION",
-    "TimeZone": "UTC",
 }
+_OF_EXTENSIONS = {"parquet_metadata_cache": True, "TimeZone": "UTC"}
 
 
 def open_instance(limits: Limits, scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -42,15 +40,23 @@ def open_instance(limits: Limits, scratch: Path) -> duckdb.DuckDBPyConnection:
         "secret_directory": str(scratch / "secrets"),
         "extension_directory": str(scratch / "extensions"),
     }
-    return duckdb.connect(":memory:", config=config)
+    connection = duckdb.connect(":memory:", config=config)
+    for name, value in _OF_EXTENSIONS.items():
+        connection.execute(f"SET GLOBAL {name} = {literal(str(value))}")
+    return connection
 
 
-def lock(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> None:
+def lock(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> None:
     """Leave the instance only `paths` to open, and no setting to change."""
-    listed = ", ".join(literal(str(path)) for path in paths)
+    listed = ", ".join(map(literal, paths))
     connection.execute(f"SET allowed_paths = [{listed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def scan(files: Iterable[str]) -> str:
+    """The table that Parquet files are together; their folders' names add no columns."""
+    return f"read_parquet([{', '.join(map(literal, files))}], hive_partitioning = false)"
 
 
 def identifier(name: str) -> str:

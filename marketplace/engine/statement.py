@@ -1,6 +1,47 @@
-"""Whether a statement may run, and which tables it names."""
+"""Whether a statement may run, and which tables it names.
+
+DuckDB parses the statement, in a worker that holds no file; what is checked here is its own tree,
+so that the check and the engine cannot read a statement differently. Only what is known passes:
+kinds of nodes, functions, forms of table names. The tree, not the kind of statement, is what counts:
+`WITH x AS (INSERT ...) SELECT` is a SELECT to DuckDB.
+"""
+
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
+
+from catalogue.address import RESERVED_NAMES, check_identifier
+from catalogue.errors import InvalidAddress
+from marketplace.engine import functions
+from marketplace.errors import StatementRefused
+
+_MOST_BYTES = 64 * 1024
+_MOST_BRACKETS = 200
+
+_QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_TABLE_NODES = frozenset(
+    "BASE_TABLE SUBQUERY JOIN TABLE_FUNCTION EXPRESSION_LIST EMPTY PIVOT SHOW_REF".split()  # noqa: SIM905
+)
+_MODIFIERS = frozenset(
+    {"LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "ORDER_MODIFIER", "DISTINCT_MODIFIER"}
+    | {"ORDER_DEFAULT", "ASCENDING", "DESCENDING"}
+)
+_CLASSES = frozenset(
+    "BETWEEN CASE CAST COLLATE COLUMN_REF COMPARISON CONJUNCTION CONSTANT FUNCTION LAMBDA OPERATOR "  # noqa: SIM905
+    "POSITIONAL_REFERENCE STAR SUBQUERY TYPE WINDOW".split()
+)
+_TOLD = {
+    "INSERT_QUERY_NODE": "INSERT",
+    "UPDATE_QUERY_NODE": "UPDATE",
+    "DELETE_QUERY_NODE": "DELETE",
+    "MERGE_QUERY_NODE": "MERGE",
+    "PARAMETER": "a parameter ($1 or ?)",
+}
+_ONLY_SELECT = "Send one SELECT statement that only reads."
+_HOW_TO_NAME = "Name tables as organisation.dataset or organisation.dataset.table."
+
+Name = tuple[str, ...]
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
@@ -10,4 +51,183 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sql: str
-    tables: frozenset[tuple[str, ...]]
+    tables: frozenset[Name]
+
+
+def check_text(sql: str) -> None:
+    """Refuse what is not even to be parsed. Raises StatementRefused."""
+    try:
+        size = len(sql.encode())
+    except UnicodeEncodeError:
+        raise StatementRefused(
+            "The statement is not valid Unicode.", next_step="Send it as UTF-8."
+        ) from None
+    if size > _MOST_BYTES:
+        raise StatementRefused(
+            f"The statement has {size} bytes; at most {_MOST_BYTES} are read.",
+            next_step="Shorten it, for example by joining a table of values.",
+        )
+    if "\0" in sql:
+        raise StatementRefused(
+            "The statement holds a NUL character.", next_step="Remove it and send it again."
+        )
+    if _brackets(sql) > _MOST_BRACKETS:
+        raise StatementRefused(
+            f"The statement is nested more than {_MOST_BRACKETS} brackets deep.",
+            next_step="Write it with WITH clauses instead.",
+        )
+
+
+def check_tree(sql: str, tree: bytes) -> Statement:
+    """Check what DuckDB made of `sql`. Raises StatementRefused with the reason."""
+    try:
+        parsed = msgspec.json.decode(tree)
+    except (msgspec.DecodeError, RecursionError):
+        raise StatementRefused(
+            "The statement is nested too deep to be checked.",
+            next_step="Write it with WITH clauses instead.",
+        ) from None
+    if parsed.get("error", True):
+        raise StatementRefused(
+            f"DuckDB cannot read the statement: {parsed.get('error_message', 'no reason given')}",
+            next_step=_ONLY_SELECT,
+        )
+    check = _Check()
+    check.walk(parsed["statements"])
+    return Statement(sql=sql, tables=frozenset(check.tables))
+
+
+class _Check:
+    """Walks a tree without recursion, with the names of WITH clauses in scope at each place."""
+
+    def __init__(self) -> None:
+        self.tables: set[Name] = set()
+        self._waiting: list[tuple[Any, frozenset[str]]] = []
+
+    def walk(self, tree: Any) -> None:
+        self._waiting.append((tree, frozenset()))
+        while self._waiting:
+            value, scope = self._waiting.pop()
+            if isinstance(value, dict):
+                self._node(value, scope)
+            elif isinstance(value, list):
+                self._later(value, scope)
+
+    def _later(self, values: Iterable[Any], scope: frozenset[str]) -> None:
+        self._waiting.extend((value, scope) for value in values if isinstance(value, dict | list))
+
+    def _node(self, node: dict[str, Any], scope: frozenset[str]) -> None:
+        kind = node.get("type")
+        if isinstance(kind, str):
+            _check_kind(kind, node)
+        if kind == "BASE_TABLE":
+            self._table(node, scope)
+        if kind == "TABLE_FUNCTION":
+            _check_function(_last_name(node["function"]), functions.tables())
+        elif "function_name" in node:
+            _check_function(_last_name(node), functions.values())
+        if "cte_map" in node:
+            scope = self._names_of_with(node["cte_map"], scope)
+        if kind == "RECURSIVE_CTE_NODE":
+            self._later([node.get("right")], scope | {_fold(str(node.get("cte_name")))})
+            node = {key: value for key, value in node.items() if key != "right"}
+        self._later((value for key, value in node.items() if key != "cte_map"), scope)
+
+    def _names_of_with(self, with_clause: dict[str, Any], scope: frozenset[str]) -> frozenset[str]:
+        """Each query sees the names before it and not its own: there its name means a table."""
+        for entry in with_clause["map"]:
+            self._later([entry["value"]], scope)
+            scope |= {_fold(str(entry["key"]))}
+        return scope
+
+    def _table(self, node: dict[str, Any], scope: frozenset[str]) -> None:
+        path = tuple(_fold(str(part)) for part in node["qualified_name"]["path"])
+        if node.get("at_clause"):
+            raise StatementRefused(
+                "A table cannot be asked for AT another version or time in SQL.",
+                next_step="Leave the AT clause out: the newest release is read.",
+            )
+        if len(path) == 1 and path[0] in scope:
+            return
+        self.tables.add(_checked_name(path))
+
+
+def _check_kind(kind: str, node: dict[str, Any]) -> None:
+    if "class" in node:
+        known, told = node["class"] in _CLASSES, str(node["class"])
+    else:
+        known, told = kind in _QUERY_NODES | _TABLE_NODES | _MODIFIERS, kind
+    if not known:
+        raise StatementRefused(
+            f"The statement uses {_TOLD.get(told, told)}, which is not served.",
+            next_step=_ONLY_SELECT,
+        )
+    if kind == "SHOW_REF" and not node.get("query"):
+        raise StatementRefused(
+            "SHOW lists what the engine holds, and it holds only what a statement names.",
+            next_step="Search the catalogue for datasets; DESCRIBE organisation.dataset shows columns.",
+        )
+
+
+def _check_function(name: str, allowed: frozenset[str]) -> None:
+    if name in allowed:
+        return
+    line = functions.listed().get(name)
+    if line is None:
+        raise StatementRefused(
+            f"There is no function {name[:100]!r}.", next_step="Check its spelling."
+        )
+    reason = line.reason or "it cannot stand in FROM"
+    raise StatementRefused(
+        f"The function {name!r} is not served: {reason}.",
+        next_step="Write the statement without it; any table that you may read can be named directly.",
+    )
+
+
+def _checked_name(path: Name) -> Name:
+    shown = ".".join(path)[:200]
+    if path[0] in RESERVED_NAMES:
+        raise StatementRefused(
+            f"{shown!r} belongs to the engine itself.",
+            next_step="Search the catalogue for datasets; DESCRIBE organisation.dataset shows columns.",
+        )
+    try:
+        if len(path) not in (2, 3):
+            raise InvalidAddress(shown)
+        for part in path:
+            check_identifier(part)
+    except InvalidAddress:
+        raise StatementRefused(
+            f"{shown!r} is not the address of a table.", next_step=_HOW_TO_NAME
+        ) from None
+    return path
+
+
+def _last_name(node: dict[str, Any]) -> str:
+    """A function's name without qualifiers: `x.upper()` and `main.upper(x)` are both `upper`.
+
+    No schema holds functions but the engine's own, all of which are in the list by this name.
+    """
+    path = node.get("qualified_name", {}).get("path") or [node.get("function_name", "")]
+    names = {_fold(str(path[-1])), _fold(str(node.get("function_name", path[-1])))}
+    if len(names) != 1:
+        raise StatementRefused(
+            "The statement names a function in two ways.", next_step=_ONLY_SELECT
+        )
+    return names.pop()
+
+
+def _fold(name: str) -> str:
+    """Lower case for ASCII alone: addresses hold nothing else, and no other rule can be disputed."""
+    return "".join(chr(ord(letter) + 32) if "A" <= letter <= "Z" else letter for letter in name)
+
+
+def _brackets(sql: str) -> int:
+    deepest = depth = 0
+    for letter in sql:
+        if letter in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in ")]}":
+            depth -= 1
+    return deepest

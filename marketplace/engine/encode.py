@@ -1,0 +1,184 @@
+"""A result written as it comes, in one of four formats, without ever holding all of it.
+
+The statement itself runs as it was written. What a format cannot carry is put into words by a
+projection over its result, in DuckDB, so that it runs on all threads; the README lists how each
+format writes each type.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from duckdb import DuckDBPyRelation
+from pyarrow import csv, ipc, parquet
+
+from marketplace.engine.frames import Output
+from marketplace.engine.instance import identifier
+from marketplace.engine.query_messages import OutputFormat
+
+_ROWS = 65_536
+_ROWS_OF_A_GROUP = 122_880
+_MOST_BYTES = 8 * 1024**2  # of a batch: common Arrow Flight clients refuse messages over 16 MiB
+_FORMULA = r"^[=+\-@\t\r]"
+
+_WHOLE = ("tinyint", "smallint", "integer", "bigint", "hugeint")
+_NUMBERS = frozenset({"boolean", "float", "double", "decimal", *_WHOLE, *(f"u{n}" for n in _WHOLE)})
+_NESTED = frozenset({"list", "array", "struct", "map", "union", "variant"})
+_TIMESTAMPS = frozenset({"timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns"})
+_TIMESTAMP_TZ = "timestamp with time zone"
+# DuckDB gives these to Arrow in encodings of its own, or loses a part (the zone of a time).
+_WITHOUT_ARROW = frozenset({"bit", "bignum", "geometry", "time with time zone"})
+_WITHOUT_PARQUET = _WITHOUT_ARROW | {"interval"}
+
+
+def encode(relation: DuckDBPyRelation, output_format: OutputFormat, output: Output) -> int:
+    """Run the relation and write its rows to `output`; returns how many there were."""
+    match output_format:
+        case OutputFormat.ARROW:
+            return _write_arrow(relation, output)
+        case OutputFormat.PARQUET:
+            return _write_parquet(relation, output)
+        case OutputFormat.CSV:
+            return _write_csv(relation, output)
+        case OutputFormat.JSON:
+            return _write_json(relation, output)
+
+
+def _write_arrow(relation: DuckDBPyRelation, output: Output) -> int:
+    reader = _project(relation, _arrow_cell).to_arrow_reader(_ROWS)
+    rows = 0
+    with ipc.new_stream(pa.PythonFile(output, mode="w"), reader.schema) as writer:
+        for batch in reader:
+            rows += batch.num_rows
+            for part in _parts(batch):
+                writer.write_batch(part)
+    return rows
+
+
+def _write_parquet(relation: DuckDBPyRelation, output: Output) -> int:
+    reader = _project(relation, _parquet_cell).to_arrow_reader(_ROWS_OF_A_GROUP)
+    rows = 0
+    sink = pa.PythonFile(output, mode="w")
+    with parquet.ParquetWriter(sink, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            rows += batch.num_rows
+            writer.write_table(pa.Table.from_batches([batch]))
+    return rows
+
+
+def _write_csv(relation: DuckDBPyRelation, output: Output) -> int:
+    reader = _project(relation, _csv_cell, _harmless).to_arrow_reader(_ROWS)
+    rows = 0
+    with csv.CSVWriter(pa.PythonFile(_Copying(output), mode="w"), reader.schema) as writer:
+        for batch in reader:
+            rows += batch.num_rows
+            writer.write_batch(batch)
+    return rows
+
+
+def _write_json(relation: DuckDBPyRelation, output: Output) -> int:
+    columns = [
+        {"name": name, "type": str(kind)}
+        for name, kind in zip(relation.columns, relation.types, strict=True)
+    ]
+    cells = ", ".join(_json_cell(f"#{n}", kind) for n, kind in enumerate(relation.types, 1))
+    reader = relation.project(f"CAST(json_array({cells}) AS VARCHAR) AS row").to_arrow_reader(_ROWS)
+    output.write(b'{"columns": ' + msgspec.json.encode(columns) + b', "rows": [')
+    rows = 0
+    for batch in reader:
+        text = ",\n".join(map(_standard_json, batch.column(0).to_pylist()))
+        output.write((("\n" if rows == 0 else ",\n") + text).encode())
+        rows += batch.num_rows
+    output.write(b"\n]}\n")
+    return rows
+
+
+def _parts(batch: Any) -> Iterator[Any]:
+    """Cut a batch of wide rows into ones of bounded bytes."""
+    pieces = max(1, -(-batch.nbytes // _MOST_BYTES))
+    size = max(1, -(-batch.num_rows // pieces))
+    for start in range(0, batch.num_rows, size):
+        yield batch.slice(start, size)
+
+
+def _project(relation: DuckDBPyRelation, cell: Any, heading: Any = str) -> DuckDBPyRelation:
+    """The relation with each column as `cell` writes it; itself where nothing is to change."""
+    before = [f"#{n}" for n in range(1, len(relation.columns) + 1)]
+    after = [cell(text, kind) for text, kind in zip(before, relation.types, strict=True)]
+    names = [heading(name) for name in relation.columns]
+    if after == before and names == relation.columns:
+        return relation
+    named = (f"{text} AS {identifier(name)}" for text, name in zip(after, names, strict=True))
+    return relation.project(", ".join(named))
+
+
+def _arrow_cell(cell: str, kind: Any) -> str:
+    if kind.id == "variant":
+        return f"CAST(to_json({cell}) AS VARCHAR)"
+    return f"CAST({cell} AS VARCHAR)" if kind.id in _WITHOUT_ARROW else cell
+
+
+def _parquet_cell(cell: str, kind: Any) -> str:
+    if kind.id in ("variant", "union"):
+        return f"CAST(to_json({cell}) AS VARCHAR)"
+    return f"CAST({cell} AS VARCHAR)" if kind.id in _WITHOUT_PARQUET else cell
+
+
+def _csv_cell(cell: str, kind: Any) -> str:
+    if kind.id in _NUMBERS:
+        return cell
+    text = f"to_json({cell})" if kind.id in _NESTED else _text(cell, kind)
+    text = f"CAST({text} AS VARCHAR)"
+    return f"CASE WHEN regexp_matches({text}, '{_FORMULA}') THEN '''' || {text} ELSE {text} END"
+
+
+def _json_cell(cell: str, kind: Any) -> str:
+    written = kind.id in _TIMESTAMPS or kind.id in (_TIMESTAMP_TZ, "blob")
+    return _text(cell, kind) if written else cell
+
+
+def _text(cell: str, kind: Any) -> str:
+    """Times as ISO 8601 (with Z where they have a zone: the session is in UTC), bytes as base64."""
+    if kind.id == "blob":
+        return f"base64({cell})"
+    if kind.id in _TIMESTAMPS:
+        return f"regexp_replace(CAST({cell} AS VARCHAR), ' ', 'T')"
+    if kind.id == _TIMESTAMP_TZ:
+        return f"regexp_replace({_text(cell, _Naive)}, '[+]00$', 'Z')"
+    return f"CAST({cell} AS VARCHAR)"
+
+
+class _Naive:
+    id = "timestamp"
+
+
+def _harmless(heading: str) -> str:
+    """A heading that no spreadsheet takes for a formula; cells are treated the same way in SQL."""
+    return f"'{heading}" if heading.startswith(("=", "+", "-", "@", "\t", "\r")) else heading
+
+
+def _standard_json(row: str) -> str:
+    """DuckDB writes NaN and Infinity, which JSON does not have: null."""
+    if "NaN" not in row and "Infinity" not in row:
+        return row
+    return json.dumps(json.loads(row, parse_constant=lambda _: None), ensure_ascii=False)
+
+
+class _Copying:
+    """Arrow's CSV writer uses its buffer again, so what it writes must be copied at once."""
+
+    closed = False
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def write(self, data: memoryview) -> int:
+        return self._output.write(bytes(data))
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """The output is closed by its owner."""

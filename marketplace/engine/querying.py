@@ -1,0 +1,104 @@
+"""Inside a query worker: bind once to the tables of one view map, then run statements over them."""
+
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from marketplace.engine.encode import encode
+from marketplace.engine.engine_errors import ENGINE_ERRORS, is_fatal, told
+from marketplace.engine.frames import Output
+from marketplace.engine.instance import identifier, lock, open_instance, scan
+from marketplace.engine.limits import Limits
+from marketplace.engine.query_messages import Bind, Bound, Ended, Run, TableFiles
+
+# What an instance shows, as text. A read-only transaction keeps statements from changing tables
+# and views; attaching and detaching it does not stop.
+_FINGERPRINT = """
+    SELECT (SELECT list(database_name ORDER BY ALL) FROM duckdb_databases()),
+           (SELECT list(concat_ws('.', database_name, schema_name, view_name) ORDER BY ALL)
+            FROM duckdb_views() WHERE NOT internal)
+"""
+
+
+class QueryWorker:
+    """One instance for life; a fresh cursor for each statement."""
+
+    def __init__(self, limits: Limits, scratch: Path) -> None:
+        self._limits = limits
+        self._scratch = scratch
+        self._instance: duckdb.DuckDBPyConnection | None = None
+        self._hidden: dict[str, str] = {}
+        self._shows: object = None
+        self._broken = False
+
+    def perform(self, request: bytes, output: Output) -> msgspec.Struct:
+        """Bind, once and first; then run."""
+        message = msgspec.msgpack.decode(request, type=Bind | Run)
+        if isinstance(message, Bind):
+            return self._bind(message)
+        return self._run(message, output)
+
+    def fit(self) -> bool:
+        """False once the instance is broken or shows anything but what it was bound to."""
+        return not self._broken and self._fingerprint() == self._shows
+
+    def _bind(self, message: Bind) -> Bound:
+        instance = open_instance(self._limits, self._scratch)
+        self._instance = instance
+        show(instance, message.tables)
+        paths = [path for table in message.tables for path in table.files]
+        lock(instance, paths)
+        self._hidden = {
+            path: f"{table.organisation}.{table.dataset}.{table.name}"
+            for table in message.tables
+            for path in table.files
+        } | {str(self._scratch): "the scratch folder"}
+        self._shows = self._fingerprint()
+        return Bound()
+
+    def _run(self, message: Run, output: Output) -> Ended:
+        if self._instance is None:
+            raise RuntimeError("a statement came before the tables")
+        cursor = self._instance.cursor()
+        try:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            rows = encode(cursor.sql(message.sql), message.output, output)
+            output.flush()
+            return Ended(rows=rows, bytes=output.taken())
+        except BrokenPipeError:
+            raise
+        except ENGINE_ERRORS as error:
+            self._broken = is_fatal(error)
+            raise told(error, self._hidden) from None
+        finally:
+            cursor.close()
+
+    def _fingerprint(self) -> object:
+        if self._instance is None:
+            return None
+        try:
+            return self._instance.execute(_FINGERPRINT).fetchall()
+        except duckdb.Error:
+            self._broken = True
+            return None
+
+
+def open_worker(limits: Limits, scratch: Path) -> QueryWorker:
+    """A worker that waits for its tables."""
+    return QueryWorker(limits, scratch)
+
+
+def show(instance: duckdb.DuckDBPyConnection, tables: tuple[TableFiles, ...]) -> None:
+    """One attached catalogue in memory per organisation, a schema per dataset, a view per table."""
+    for organisation in dict.fromkeys(table.organisation for table in tables):
+        instance.execute(f"ATTACH ':memory:' AS {identifier(organisation)}")
+    for table in tables:
+        catalogue = identifier(table.organisation)
+        schema = f"{catalogue}.{identifier(table.dataset)}"
+        instance.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        body = f"FROM {scan(table.files)}"
+        instance.execute(f"CREATE VIEW {schema}.{identifier(table.name)} AS {body}")
+        if table.short:
+            # `organisation.dataset` is, to DuckDB, a view in the catalogue's schema `main`.
+            instance.execute(f"CREATE VIEW {catalogue}.main.{identifier(table.dataset)} AS {body}")
