@@ -114,9 +114,8 @@ def _over(position: int, leaf: bytes, sibling: bytes) -> bytes:
 
 
 def _faults(connection: Connection, name: str, row: StoredEntry) -> Iterator[str]:
-    try:
-        document = msgspec.json.decode(row.document or "", type=Document)
-    except msgspec.DecodeError:
+    document = _read(row.document or "")
+    if document is None:
         yield f"{name} is in the tree but cannot be read."
         return
     repeated = {
@@ -153,9 +152,16 @@ def _was_erased(connection: Connection, entry_id: str) -> bool:
         .join(erasures, erasures.c.erasure_id == entries.c.id)
         .where(erasures.c.entry_id == entry_id)
     ).scalar()
-    if said is None:
-        return False
-    document = msgspec.json.decode(said, type=Document)
+    document = _read(said or "")
     return (
-        document.kind == EntryKind.PERSON_DETAILS_ERASED and document.facts.get("entry") == entry_id
+        document is not None
+        and document.kind == EntryKind.PERSON_DETAILS_ERASED
+        and document.facts.get("entry") == entry_id
     )
+
+
+def _read(document: str) -> Document | None:
+    try:
+        return msgspec.json.decode(document, type=Document)
+    except msgspec.DecodeError:
+        return None
