@@ -1,0 +1,348 @@
+"""`marketplace admin`: who exists, and how far the marketplace is open. Works on the data folder."""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from access_policies.vocabulary import Audience, Role
+from marketplace.cli.screen import say, show_json, show_table
+from marketplace.cli.server_parts import need_server
+from marketplace.clock import LONDON, end_of_last_day, system_clock
+
+if TYPE_CHECKING:
+    from marketplace.administration import Administration
+
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """Which marketplace is administered, and by whom."""
+
+    data: Annotated[Path | None, Parameter(env_var="MARKETPLACE_DATA")] = None
+    "The folder of the embedded default; the database may lie elsewhere (MARKETPLACE_DATABASE)."
+
+    @property
+    def name(self) -> str:
+        """The operator as the audit log knows them: the user at this machine."""
+        return f"operator:{getpass.getuser()}"
+
+    @contextmanager
+    def administration(self) -> "Iterator[Administration]":
+        """The use case over the marketplace's database, closed when the block ends."""
+        need_server()
+        from marketplace.administration import Administration
+        from marketplace.database import open_database
+        from marketplace.settings import read_settings
+
+        database = open_database(read_settings(data=self.data).database_url)
+        try:
+            database.migrate()
+            yield Administration(database=database, clock=system_clock)
+        finally:
+            database.close()
+
+
+def _group(name: str, help_text: str) -> App:
+    return App(name=name, help=help_text, help_format="plaintext")
+
+
+admin = _group("admin", "Enter organisations, people, squads, secondments, tokens and stages.")
+organisation = _group("organisation", "Departments, councils, companies.")
+person = _group("person", "People and their home organisation.")
+squad = _group("squad", "Squads and other projects, and their members.")
+secondment = _group("secondment", "People who act for a host for some months.")
+token = _group("token", "What a person signs in with, for one project or one role.")
+for _part in (organisation, person, squad, secondment, token):
+    admin.command(_part)
+
+OPERATOR = Operator()
+
+
+@organisation.command(name="add")
+def add_organisation(
+    name: str, title: str, /, *, audience: Audience, place: str = "", operator: Operator = OPERATOR
+) -> None:
+    """Enter an organisation.
+
+    Parameters
+    ----------
+    name
+        A SQL identifier; the first part of its datasets' addresses.
+    audience
+        What its people are where they act for it.
+    place
+        Its area code, if it has one.
+    """
+    from marketplace.identity.organisations import Organisation
+
+    entered = Organisation(name=name, title=title, audience=audience, place=place)
+    with operator.administration() as administration:
+        administration.register_organisations([entered], by=operator.name)
+    say(f"{name} is entered.")
+
+
+@organisation.command(name="list")
+def list_organisations(*, json: Json = False, operator: Operator = OPERATOR) -> None:
+    """Every organisation."""
+    with operator.administration() as administration:
+        found = administration.organisations()
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ("name", "title", "audience", "place"),
+        ((one.name, one.title, one.audience.name.lower(), one.place) for one in found),
+    )
+
+
+@person.command(name="add")
+def add_person(
+    email: str, name: str, /, *, organisation: str, operator: Operator = OPERATOR
+) -> None:
+    """Enter a person at their home organisation."""
+    with operator.administration() as administration:
+        administration.register_person(
+            name=name, email=email, organisation=organisation, by=operator.name
+        )
+    say(f"{name} is entered.")
+
+
+@person.command(name="list")
+def list_people(*, json: Json = False, operator: Operator = OPERATOR) -> None:
+    """Every person."""
+    with operator.administration() as administration:
+        found = administration.people()
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ("name", "email", "organisation"),
+        ((one.name, one.email, one.organisation) for one in found),
+    )
+
+
+@squad.command(name="add")
+def add_squad(
+    name: str,
+    title: str,
+    /,
+    *,
+    purpose: str,
+    organisation: str,
+    audience: Audience,
+    operator: Operator = OPERATOR,
+) -> None:
+    """Enter a squad or another project. Its purpose does not change: agreements are for it.
+
+    Parameters
+    ----------
+    name
+        A SQL identifier.
+    organisation
+        The organisation that hosts it.
+    """
+    from marketplace.identity.projects import Project
+
+    entered = Project(
+        name=name, title=title, purpose=purpose, organisation=organisation, audience=audience
+    )
+    with operator.administration() as administration:
+        administration.register_project(entered, by=operator.name)
+    say(f"{name} is entered.")
+
+
+@squad.command(name="list")
+def list_squads(*, json: Json = False, operator: Operator = OPERATOR) -> None:
+    """Every squad and other project."""
+    with operator.administration() as administration:
+        found = administration.projects()
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ("name", "title", "organisation", "audience", "purpose"),
+        (
+            (one.name, one.title, one.organisation, one.audience.name.lower(), one.purpose)
+            for one in found
+        ),
+    )
+
+
+@squad.command(name="member")
+def add_member(
+    squad: str,
+    email: str,
+    /,
+    *,
+    first_day: date | None = None,
+    last_day: date | None = None,
+    operator: Operator = OPERATOR,
+) -> None:
+    """Let a person act in a squad, from today and for as long as it runs unless days are given."""
+    with operator.administration() as administration:
+        administration.add_member(
+            project=squad,
+            email=email,
+            first_day=first_day or _today(),
+            last_day=last_day,
+            by=operator.name,
+        )
+    say(f"{email} is a member of {squad}.")
+
+
+@squad.command(name="leave")
+def end_membership(
+    squad: str, email: str, /, *, last_day: date | None = None, operator: Operator = OPERATOR
+) -> None:
+    """End a person's membership: at once, or when `last_day` is over."""
+    ends = last_day or _today() - timedelta(days=1)
+    with operator.administration() as administration:
+        administration.end_membership(project=squad, email=email, last_day=ends, by=operator.name)
+    say(f"The last day of {email} in {squad} is {ends}.")
+
+
+@secondment.command(name="add")
+def add_secondment(
+    email: str,
+    /,
+    *,
+    last_day: date,
+    first_day: date | None = None,
+    organisation: str | None = None,
+    squad: str | None = None,
+    operator: Operator = OPERATOR,
+) -> None:
+    """Second a person to an organisation or to one squad, from today unless a first day is given."""
+    with operator.administration() as administration:
+        entered = administration.second(
+            email=email,
+            host_organisation=organisation,
+            host_project=squad,
+            first_day=first_day or _today(),
+            last_day=last_day,
+            by=operator.name,
+        )
+    say(f"{email} is seconded until {last_day}; the secondment is {entered.id}.")
+
+
+@secondment.command(name="end")
+def end_secondment(
+    identifier: str, /, *, last_day: date | None = None, operator: Operator = OPERATOR
+) -> None:
+    """End a secondment: at once, or when `last_day` is over."""
+    ends = last_day or _today() - timedelta(days=1)
+    with operator.administration() as administration:
+        administration.end_secondment(identifier, last_day=ends, by=operator.name)
+    say(f"The last day of the secondment is {ends}.")
+
+
+@token.command(name="issue")
+def issue_token(
+    email: str,
+    /,
+    *,
+    last_day: date,
+    squad: str | None = None,
+    role: Role | None = None,
+    organisation: str | None = None,
+    json: Json = False,
+    operator: Operator = OPERATOR,
+) -> None:
+    """Make a token for a person and show it, this once.
+
+    Parameters
+    ----------
+    last_day
+        The token ends with this day.
+    squad
+        The squad or project that it is for; or else
+    role
+        the role that it is for, and for publishers and owners
+    organisation
+        the organisation that they hold it in.
+    """
+    with operator.administration() as administration:
+        secret, issued = administration.issue_token(
+            email=email,
+            project=squad,
+            role=role,
+            organisation=organisation,
+            expires_at=end_of_last_day(last_day),
+            by=operator.name,
+        )
+    if json:
+        show_json({"token": secret, "id": issued.id, "expires_at": issued.expires_at})
+    else:
+        say(secret)
+
+
+@token.command(name="list")
+def list_tokens(*, json: Json = False, operator: Operator = OPERATOR) -> None:
+    """Every token, without its secret."""
+    with operator.administration() as administration:
+        names = {one.id: one.email for one in administration.people()}
+        found = administration.tokens()
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ("id", "person", "for", "expires", "revoked", "last used"),
+        (
+            (
+                one.id,
+                names.get(one.person, one.person),
+                one.project or f"{one.role} {one.organisation or ''}",
+                one.expires_at,
+                one.revoked_at,
+                one.last_used_at,
+            )
+            for one in found
+        ),
+    )
+
+
+@token.command(name="revoke")
+def revoke_token(identifier: str, /, *, operator: Operator = OPERATOR) -> None:
+    """Let a token open nothing from now on; running results end within a second."""
+    with operator.administration() as administration:
+        administration.revoke_token(identifier, by=operator.name)
+    say("The token is revoked.")
+
+
+@admin.command(name="stage")
+def stage(
+    audience: Audience | None = None, /, *, dataset: str = "*", operator: Operator = OPERATOR
+) -> None:
+    """Show how far the marketplace (or one dataset) is open, or open it up to an audience.
+
+    Parameters
+    ----------
+    dataset
+        organisation.dataset; the whole marketplace unless set.
+    """
+    _check_scope(dataset)
+    with operator.administration() as administration:
+        if audience is not None:
+            administration.open_stage(audience, scope=dataset, by=operator.name)
+        held = administration.stage(dataset)
+    named = "The marketplace" if dataset == "*" else dataset
+    say(f"{named} is open up to {held.name.lower()}.")
+
+
+def _check_scope(dataset: str) -> None:
+    from catalogue.address import DatasetAddress
+
+    if dataset != "*":
+        DatasetAddress.parse(dataset)
+
+
+def _today() -> date:
+    return system_clock().astimezone(LONDON).date()

@@ -1,0 +1,159 @@
+"""`marketplace publish`, `datasets` and `dataset`: a file in, and what there is."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from marketplace.cli.connection import SERVICE, Service
+from marketplace.cli.screen import say, show_facts, show_json, show_table, transfer
+from marketplace.client.errors import InvalidCall
+from marketplace.wire import DatasetDescription, TableDescription
+
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+Said = Annotated[str | None, Parameter(group="About the dataset, at its first release")]
+AboutFile = Annotated[str | None, Parameter(group="About the file, where it is not clear enough")]
+AboutLine = Annotated[int | None, Parameter(group="About the file, where it is not clear enough")]
+
+
+def publish(
+    file: Path,
+    address: str,
+    /,
+    *,
+    parent: int | None = None,
+    title: Said = None,
+    description: Said = None,
+    licence: Said = None,
+    access_rights: Annotated[
+        Literal["INTERNAL", "OPEN", "COMMERCIAL"] | None,
+        Parameter(group="About the dataset, at its first release"),
+    ] = None,
+    visible_to: Said = None,
+    encoding: AboutFile = None,
+    delimiter: AboutFile = None,
+    header_line: AboutLine = None,
+    last_line: AboutLine = None,
+    sheet: AboutFile = None,
+    date_order: Annotated[
+        Literal["dmy", "mdy"] | None,
+        Parameter(group="About the file, where it is not clear enough"),
+    ] = None,
+    text_column: Annotated[
+        tuple[str, ...],
+        Parameter(group="About the file, where it is not clear enough", negative=()),
+    ] = (),
+    json: Json = False,
+    service: Service = SERVICE,
+) -> None:
+    """Publish a file (CSV, Excel, Parquet) as the next release of a dataset.
+
+    What was inferred about the file is shown and becomes the dataset's contract: a later release
+    that breaks it is refused, line by line.
+
+    Parameters
+    ----------
+    address
+        organisation.dataset, or organisation.dataset.table where the dataset has several tables.
+    parent
+        The release you build on (0 for none): you are refused if another came first.
+    visible_to
+        The least trusted audience that may find the dataset: government, local_government,
+        researcher, business, public. It opens no data.
+    text_column
+        A column to keep as text; may be given several times.
+    """
+    said = {
+        "title": title,
+        "description": description,
+        "licence": licence,
+        "access_rights": access_rights,
+        "visible_to": visible_to,
+        "encoding": encoding,
+        "delimiter": delimiter,
+        "header_line": header_line,
+        "last_line": last_line,
+        "sheet": sheet,
+        "date_order": date_order,
+        "text_columns": text_column,
+    }
+    given = {name: value for name, value in said.items() if value}
+    if not file.is_file():
+        raise InvalidCall(f"There is no file {file}.", next_step="Name the file to publish.")
+    with service.client() as client, transfer(f"Publishing {file.name}") as report:
+        published = client.publish(file, address, parent=parent, progress=report, **given)
+    if json:
+        show_json(published)
+        return
+    release, table = published.release, published.table
+    say(f"{release.dataset} release {release.number}: {table.name} has {table.rows:,} rows.")
+    for sentence in published.inferred:
+        say(f"  {sentence}")
+    _show_columns(table)
+
+
+def datasets(words: str = "", /, *, json: Json = False, service: Service = SERVICE) -> None:
+    """List the datasets that you may know of, or those whose texts hold every word."""
+    with service.client() as client:
+        found = client.search(words)
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ("address", "title", "licence"), ((one.address, one.title, one.licence) for one in found)
+    )
+    say(f"{len(found)} that you may know of. Look at one with: marketplace dataset ADDRESS")
+
+
+def dataset(address: str, /, *, json: Json = False, service: Service = SERVICE) -> None:
+    """Describe a dataset: its newest release, its columns, and whether you may query it."""
+    with service.client() as client:
+        found = client.dataset(address)
+    if json:
+        show_json(found)
+        return
+    _show_dataset(found)
+
+
+def _show_dataset(found: DatasetDescription) -> None:
+    release = found.release
+    show_facts(
+        [
+            ("dataset", found.address),
+            ("title", found.title),
+            ("description", found.description),
+            ("licence", found.licence),
+            ("marking", "OFFICIAL-SENSITIVE" if found.official_sensitive else "OFFICIAL"),
+            ("release", f"{release.number}, published {release.published_at:%d %b %Y}"),
+            ("yours", "yes" if found.readable else "no"),
+            ("why", found.reason),
+        ]
+    )
+    for table in release.tables:
+        say("")
+        say(f"{table.address}: {table.rows:,} rows, contract version {table.contract_version}")
+        _show_columns(table)
+
+
+def _show_columns(table: TableDescription) -> None:
+    show_table(
+        ("column", "type", "heading in the file", "remarks"),
+        (
+            (
+                column.name,
+                column.type,
+                column.title,
+                "; ".join(_remarks(column.place, column.sensitivity, column.missing_markers)),
+            )
+            for column in table.columns
+        ),
+    )
+
+
+def _remarks(place: bool, sensitivity: str, markers: tuple[str, ...]) -> list[str]:
+    remarks = ["area codes"] if place else []
+    if sensitivity != "none":
+        remarks.append(sensitivity.replace("_", " "))
+    if markers:
+        remarks.append(f"read as no value: {' '.join(markers)}")
+    return remarks

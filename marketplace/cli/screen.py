@@ -1,0 +1,121 @@
+"""What a person sees: tables, JSON, progress. Text from elsewhere is cleaned before it is shown.
+
+Titles and cells are written by strangers; a terminal obeys escape sequences and shows text reversed
+after certain marks. So nothing of theirs is read as markup, and what a terminal would obey is
+replaced by a visible sign.
+"""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+Report = Callable[[int, int | None], None]
+"""Told how much is done, and of how much where that is known."""
+
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs"})
+_REPLACEMENT = "�"
+
+stdout = Console(highlight=False, soft_wrap=False)
+stderr = Console(stderr=True, highlight=False)
+
+
+def clean(value: object) -> str:
+    """The value as text that a terminal shows and does not obey; nothing for None."""
+    if value is None:
+        return ""
+    text = moment(value) if isinstance(value, datetime) else str(value)
+    return "".join(
+        letter if unicodedata.category(letter) not in _UNSEEN else _REPLACEMENT for letter in text
+    )
+
+
+def moment(value: datetime) -> str:
+    """A moment as people in Britain read it, with its time zone."""
+    return value.astimezone(ZoneInfo("Europe/London")).strftime("%d %b %Y %H:%M %Z")
+
+
+def say(sentence: str) -> None:
+    """A plain line on standard output."""
+    stdout.print(Text(clean(sentence)))
+
+
+def show_json(value: object) -> None:
+    """A value as indented JSON for another program; never wrapped or coloured."""
+    stdout.file.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def show_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str = "",
+    numbers: Sequence[str] = (),
+) -> None:
+    """Rows under headings; the columns that `numbers` names are aligned right."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        right = heading in numbers
+        table.add_column(
+            Text(clean(heading)), justify="right" if right else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    stdout.print(table)
+
+
+def show_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Names and values below each other; an absent value is left out."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        if value not in (None, ""):
+            grid.add_row(Text(clean(name), style="bold"), Text(clean(value)))
+    stdout.print(grid)
+
+
+@contextmanager
+def transfer(action: str) -> Iterator[Report]:
+    """A bar for bytes on their way, on standard error; silent where that is no terminal."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    with _progress(action, columns) as report:
+        yield report
+
+
+@contextmanager
+def counting(action: str) -> Iterator[Report]:
+    """A bar for things that are counted."""
+    with _progress(action, (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())) as report:
+        yield report
+
+
+@contextmanager
+def _progress(action: str, columns: Sequence[ProgressColumn]) -> Iterator[Report]:
+    display = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        *columns,
+        console=stderr,
+        disable=not stderr.is_terminal,
+        transient=True,
+    )
+    with display:
+        task = display.add_task(clean(action), total=None)
+        yield lambda done, total: display.update(task, completed=done, total=total)

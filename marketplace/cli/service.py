@@ -1,0 +1,88 @@
+"""`marketplace serve` and `marketplace demo`."""
+
+import logging
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from marketplace.cli.screen import say, show_facts
+from marketplace.cli.server_parts import need_server
+
+TOKENS = "tokens.json"
+
+
+def serve(
+    *,
+    data: Annotated[Path | None, Parameter(env_var="MARKETPLACE_DATA")] = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> None:
+    """Serve the marketplace over HTTP until it is stopped.
+
+    Every other setting is read from the environment: MARKETPLACE_DATABASE, MARKETPLACE_STORE and
+    the rest.
+
+    Parameters
+    ----------
+    data
+        The folder of the embedded default: database, objects, cache, keys.
+    host
+        Where to listen; only this machine unless set.
+    port
+        The port, 8400 unless set.
+    """
+    need_server()
+    from marketplace.bootstrap import opened
+    from marketplace.serve import run_server
+    from marketplace.settings import read_settings
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    settings = read_settings(data=data, host=host, port=port)
+    with opened(settings) as marketplace:
+        _announce(f"http://{settings.host}:{settings.port}", settings.data)
+        run_server(marketplace, settings.host, settings.port)
+
+
+def demo(*, keep: Path | None = None) -> None:
+    """Tell the main job on real data, from the first council to the audit log.
+
+    Parameters
+    ----------
+    keep
+        Leave the demo's world in this folder, so that `marketplace serve --data` goes on from it.
+        A world that an earlier demo left there is replaced.
+    """
+    need_server()
+    from marketplace.demo.story import tell
+
+    tell(keep)
+
+
+def _announce(url: str, data: Path) -> None:
+    show_facts(
+        [
+            ("API", f"{url}/api/v1"),
+            ("Documentation", f"{url}/schema"),
+            ("Data", data),
+        ]
+    )
+    tokens = data / TOKENS
+    say("")
+    if tokens.exists():
+        say("To act as the demo's squad member, paste this into another terminal:")
+        say(_export(url, tokens))
+        say(".venv/bin/marketplace datasets")
+    else:
+        say("To get in, enter an organisation and a person, then issue a token:")
+        say(f"marketplace admin organisation add --help   (with --data {shlex.quote(str(data))})")
+        say("marketplace admin person add --help")
+        say("marketplace admin token issue --help")
+    say("Stop the service with Ctrl-C.")
+
+
+def _export(url: str, tokens: Path) -> str:
+    read = f"import json; print(json.load(open({str(tokens)!r}))['squad_member'])"
+    return f'export MARKETPLACE_URL={url} MARKETPLACE_TOKEN="$(python3 -c {shlex.quote(read)})"'

@@ -1,0 +1,41 @@
+"""The main job as a story in six acts, on a real service over real data."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from marketplace.demo.act_1_register import register
+from marketplace.demo.act_2_publish import publish
+from marketplace.demo.act_3_share import share
+from marketplace.demo.act_4_use import use
+from marketplace.demo.act_5_refuse import refuse
+from marketplace.demo.act_6_prove import prove
+from marketplace.demo.telling import Outcome, Telling
+from marketplace.demo.world import world
+
+ACTS = (
+    ("Councils and departments are registered", register),
+    ("A department and three councils publish", publish),
+    ("A squad asks, and the owner approves", share),
+    ("The squad member queries", use),
+    ("Others are refused, and so is the member when the agreement has ended", refuse),
+    ("The audit log is proven", prove),
+)
+
+
+def tell(keep: Path | None = None, console: Console | None = None) -> tuple[Outcome, ...]:
+    """Tell the whole story and return what came of each thing tried.
+
+    With `keep`, the world stays in that folder and `marketplace serve --data` goes on from it.
+    Raises whatever did not come out as the story says.
+    """
+    telling = Telling(console or Console(highlight=False), steps=len(ACTS))
+    telling.console.print("The Data Marketplace: publish, share, use, on real open data.")
+    with world(keep) as built:
+        for title, act in ACTS:
+            with telling.step(title):
+                act(built, telling)
+    telling.summary()
+    if keep is not None:
+        telling.console.print(f"The world stays in {keep}. Go on with it: make serve")
+    return tuple(telling.outcomes)
