@@ -71,19 +71,17 @@ def open_marketplace(settings: Settings, *, clock: Clock = system_clock) -> Mark
         memory=settings.query_memory,
         threads=settings.query_threads,
         deadline=settings.query_deadline,
+        result=settings.result_bytes_limit,
+        require_confinement=settings.require_confinement,
     )
     ingest_limits = Limits(
         memory=settings.ingest_memory,
         threads=settings.query_threads,
         deadline=settings.ingest_deadline,
+        require_confinement=settings.require_confinement,
     )
     workers = QueryWorkers(
-        query_limits,
-        bound_limit=settings.query_workers,
-        spares=1,
-        scratch=folders.scratch,
-        result_bytes=settings.result_bytes_limit,
-        require_confinement=settings.require_confinement,
+        query_limits, bound_limit=settings.query_workers, spares=1, scratch=folders.scratch
     )
     extracts = Extracts(
         database=database,

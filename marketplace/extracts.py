@@ -29,7 +29,7 @@ from catalogue.places import Places
 from connectors.verified_cache import VerifiedCache
 from marketplace.clock import Clock
 from marketplace.database import Database
-from marketplace.engine.extract import MatchingRows, build_extract
+from marketplace.engine.extract import EveryRow, ResolvedRows, RowsAmong, build_extract
 from marketplace.engine.limits import Limits
 from marketplace.errors import AccessDenied
 
@@ -98,10 +98,10 @@ class Extracts:
                 self._store.delete(file.key)
         return len(dropped)
 
-    def _resolve(self, table: ReleaseTable, scope: TableScope) -> MatchingRows | None:
+    def _resolve(self, table: ReleaseTable, scope: TableScope) -> ResolvedRows:
         match scope.rows:
             case AllRows():
-                return None
+                return EveryRow()
             case RowsInPlaces(places=places):
                 column = table.schema.place_column
                 if column is None:
@@ -111,9 +111,9 @@ class Extracts:
                         next_step="Ask the publisher to mark it, or the owner for another scope.",
                     )
                 codes = frozenset[str]().union(*(self._places.codes(place) for place in places))
-                return MatchingRows(column=column.name, values=codes)
+                return RowsAmong(column=column.name, values=codes)
             case RowsWithValues(column=column_name, values=values):
-                return MatchingRows(column=column_name, values=frozenset(values))
+                return RowsAmong(column=column_name, values=frozenset(values))
 
     def _find(self, key: str) -> tuple[DataFile, ...] | None:
         now = self._clock()
@@ -132,7 +132,7 @@ class Extracts:
             )
 
     def _build(
-        self, key: str, table: ReleaseTable, scope: TableScope, rows: MatchingRows | None
+        self, key: str, table: ReleaseTable, scope: TableScope, rows: ResolvedRows
     ) -> tuple[DataFile, ...]:
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="extract-") as folder:
             with self._cache.pinned(table.files) as paths:
@@ -194,11 +194,7 @@ def _decode(files: str) -> tuple[DataFile, ...]:
     return msgspec.json.decode(files, type=tuple[DataFile, ...])
 
 
-def _key(table: ReleaseTable, scope: TableScope, rows: MatchingRows | None) -> str:
+def _key(table: ReleaseTable, scope: TableScope, rows: ResolvedRows) -> str:
     """One key for one content: the source files and the resolved scope, in canonical order."""
-    facts = {
-        "files": [file.sha256 for file in table.files],
-        "columns": scope.columns,
-        "rows": None if rows is None else {"column": rows.column, "values": sorted(rows.values)},
-    }
+    facts = ([file.sha256 for file in table.files], scope.columns, rows)
     return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()

@@ -10,15 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from access_policies import revision, rules
+from access_policies import revision, rules, standing
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
-from access_policies.rules import Rule
 from access_policies.vocabulary import Action, Audience
 from catalogue import datasets, releases
 from catalogue.address import DatasetAddress, TableAddress
@@ -297,17 +295,8 @@ def _register(connection: Connection, publish: _Publish, now: datetime) -> None:
         created_at=now,
     )
     datasets.register(connection, dataset)
-    for action in (Action.DISCOVER, Action.READ_METADATA):
-        rules.write(
-            connection,
-            Rule(
-                id=uuid4().hex,
-                subject=f"audience:{details.visible_to.name.lower()}",
-                dataset=str(publish.dataset),
-                action=action.value,
-                grant=f"listing:{publish.dataset}",
-            ),
-        )
+    for rule in standing.listing_rules(str(publish.dataset), details.visible_to):
+        rules.write(connection, rule)
     revision.advance(connection)
     entry = Entry(
         kind=EntryKind.DATASET_REGISTERED,

@@ -27,9 +27,10 @@ from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.discovery import unknown
+from marketplace.engine.query_messages import OutputFormat
 from marketplace.engine.statement import Statement
-from marketplace.engine.view_map import BoundTable, ViewMap
-from marketplace.engine.workers import OutputFormat, QueryWorkers
+from marketplace.engine.view_map import BoundTable, ViewMap, view_map
+from marketplace.engine.workers import QueryWorkers
 from marketplace.errors import StatementRefused, Unauthenticated
 from marketplace.extracts import Extracts
 from marketplace.identity.principal import Principal
@@ -182,7 +183,7 @@ class Querying:
                         files=stack.enter_context(self._cache.pinned(files)),
                     )
                 )
-            yield tuple(sorted(set(tables), key=lambda table: table.address))
+            yield view_map(tuple(tables))
 
     def _watch(self, permit: Permit) -> Watch:
         boundaries = [permit.principal.valid_until]
