@@ -1,0 +1,188 @@
+"""A publisher's Parquet file: checked by its footer, then written anew as our own.
+
+It is never served as it was sent: statistics, metadata and encodings in it are whatever its writer
+wanted. The footer is looked at before any page, since a small file can declare endless rows.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from pyarrow import parquet
+
+from catalogue.errors import ContractBroken
+from catalogue.table_schema import Column, TableSchema, breaches
+from marketplace.engine.column_names import name_columns, title_of
+from marketplace.engine.ingest_job import Ingested, Progress
+from marketplace.engine.instance import identifier, literal
+from marketplace.engine.parquet_writing import column_types, write_parquet
+from marketplace.engine.text_table import first_place_column
+from marketplace.errors import FileUnreadable
+
+_MOST_COLUMNS = 2000
+_MOST_ROW_GROUPS = 100_000
+_MOST_ROWS = 5_000_000_000
+_MOST_ROWS_PER_BYTE = 10_000
+_MOST_UNPACKED = 256 * 1024**3
+_MOST_IN_ROW_GROUP = 2 * 1024**3
+_FLAT_TYPES = frozenset(
+    {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
+    | {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE"}
+    | {"VARCHAR", "BLOB", "UUID", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS"}
+    | {"TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+)
+# A narrower type that a wider one of the contract holds without loss.
+_WIDER = {
+    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DOUBLE"),
+    "SMALLINT": ("INTEGER", "BIGINT", "HUGEINT", "DOUBLE"),
+    "INTEGER": ("BIGINT", "HUGEINT", "DOUBLE"),
+    "UTINYINT": ("SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DOUBLE"),
+    "USMALLINT": ("INTEGER", "BIGINT", "HUGEINT", "DOUBLE"),
+    "UINTEGER": ("BIGINT", "HUGEINT", "DOUBLE"),
+    "BIGINT": ("HUGEINT",),
+    "FLOAT": ("DOUBLE",),
+    "DATE": ("TIMESTAMP",),
+    "TIMESTAMP_S": ("TIMESTAMP",),
+    "TIMESTAMP_MS": ("TIMESTAMP",),
+}
+
+
+def read_parquet_file(
+    connection: duckdb.DuckDBPyConnection,
+    file: Path,
+    *,
+    into: Path,
+    contract: TableSchema | None,
+    report: Callable[[Progress], None],
+) -> Ingested:
+    """Write the table of a Parquet file anew into the folder `into`.
+
+    Raises FileUnreadable (damaged, nested columns, more than can be) and ContractBroken.
+    """
+    row_bytes = _check_footer(file)
+    try:
+        types = column_types(connection, file)
+    except duckdb.Error:
+        raise _damaged() from None
+    names = dict(zip(types, name_columns(list(types), contract), strict=True))
+    offered = _offered(types, names)
+    columns = _kept(contract, offered)
+    by_name = {name: original for original, name in names.items()}
+    values = ", ".join(
+        f"{identifier(by_name[column.name])}::{column.type} AS {identifier(column.name)}"
+        for column in columns
+    )
+    size = file.stat().st_size
+
+    def tell(share: float) -> None:
+        report(Progress(stage="reading", done_bytes=int(size * share), total_bytes=size))
+
+    relation = f"(SELECT {values} FROM read_parquet({literal(str(file))}))"
+    try:
+        written = write_parquet(
+            connection, relation, into / "table.parquet", row_bytes=row_bytes, report=tell
+        )
+    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException):
+        raise _damaged() from None
+    if contract is None:
+        texts = [column.name for column in columns if column.type == "VARCHAR"]
+        place = first_place_column(connection, written.path, texts)
+        columns = tuple(
+            Column(name=column.name, type=column.type, title=column.title, place=True)
+            if column.name == place
+            else column
+            for column in columns
+        )
+    return Ingested(
+        schema=TableSchema(columns=columns),
+        files=(written,),
+        notes=("Column types are those of the Parquet file.",),
+        rows=written.rows,
+    )
+
+
+def _damaged() -> FileUnreadable:
+    return FileUnreadable(
+        "The Parquet file is cut short or damaged.", next_step="Write it again and send it again."
+    )
+
+
+def _check_footer(file: Path) -> int:
+    """Refuse what declares more than can be read. Returns the declared bytes of a row."""
+    try:
+        metadata = parquet.read_metadata(file)
+        unpacked = [
+            metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)
+        ]
+    except (pa.ArrowException, OSError, ValueError):
+        raise _damaged() from None
+    rows, size = metadata.num_rows, file.stat().st_size
+    excesses = {
+        f"{metadata.num_columns:,} columns": metadata.num_columns > _MOST_COLUMNS,
+        f"{metadata.num_row_groups:,} row groups": metadata.num_row_groups > _MOST_ROW_GROUPS,
+        f"{rows:,} rows in {size:,} bytes": not 0
+        <= rows
+        <= min(_MOST_ROWS, size * _MOST_ROWS_PER_BYTE),
+        f"{sum(unpacked):,} bytes unpacked": not 0 <= sum(unpacked) <= _MOST_UNPACKED,
+        "a row group of more than 2 GiB": any(
+            not 0 <= group <= _MOST_IN_ROW_GROUP for group in unpacked
+        ),
+    }
+    found = [excess for excess, holds in excesses.items() if holds]
+    if found:
+        raise FileUnreadable(
+            f"The Parquet file declares {found[0]}, which is more than can be read.",
+            next_step="Write it with usual row groups (about a hundred thousand rows), or in parts.",
+        )
+    if metadata.num_columns == 0:
+        raise FileUnreadable("The Parquet file has no columns.", next_step="Send a table.")
+    return int(sum(unpacked) // max(rows, 1))
+
+
+def _offered(types: dict[str, str], names: dict[str, str]) -> TableSchema:
+    findings = [
+        f'Column "{title_of(original)[:80]}" is {type_name[:80]}.'
+        for original, type_name in types.items()
+        if type_name not in _FLAT_TYPES and not type_name.startswith("DECIMAL(")
+    ]
+    if findings:
+        raise FileUnreadable(
+            "The Parquet file has columns that are nested or of a kind that is not served.",
+            next_step="Write one plain column per value: numbers, texts, dates, times, booleans.",
+            lines=findings[:20],
+        )
+    return TableSchema(
+        columns=tuple(
+            Column(
+                name=names[original],
+                type=type_name,
+                title=title_of(original) if title_of(original) != names[original] else "",
+            )
+            for original, type_name in types.items()
+        )
+    )
+
+
+def _kept(contract: TableSchema | None, offered: TableSchema) -> tuple[Column, ...]:
+    """The contract's columns in its order and types, then the added ones. Raises ContractBroken."""
+    if contract is None:
+        return offered.columns
+    wanted = {column.name: column.type for column in contract.columns}
+    widened = TableSchema(
+        columns=tuple(
+            Column(name=column.name, type=wanted[column.name])
+            if wanted.get(column.name) in _WIDER.get(column.type, ())
+            else column
+            for column in offered.columns
+        )
+    )
+    broken = breaches(contract, widened)
+    if broken:
+        raise ContractBroken(
+            "The file does not keep the dataset's contract.",
+            next_step="Write the columns as the contract says, or publish another dataset.",
+            lines=broken,
+        )
+    added = tuple(column for column in offered.columns if column.name not in wanted)
+    return (*contract.columns, *added)
