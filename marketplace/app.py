@@ -21,9 +21,23 @@ from marketplace.api.datasets import (
 )
 from marketplace.api.documentation import describe_api, explain_problem, list_problems
 from marketplace.api.problems import tell
-from marketplace.api.publishing import dataset_details, ingest_options, publish_release
+from marketplace.api.publishing import publish_release
 from marketplace.api.query import run_query
 from marketplace.api.service import describe_caller, report_health
+from marketplace.api.sharing import (
+    approve_request,
+    cancel_request,
+    describe_request,
+    explain_access,
+    list_agreements,
+    list_requests,
+    reject_request,
+    return_request,
+    revoke_agreement,
+    submit_request,
+    submit_request_again,
+    take_up_request,
+)
 from marketplace.bootstrap import Marketplace
 
 # A call that is not an upload is a statement or a form.
@@ -42,37 +56,36 @@ _SECURITY_HEADERS = (
 _CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
 
+_VERSION_1 = (
+    run_query,
+    search_datasets,
+    describe_dataset,
+    list_releases,
+    describe_release,
+    publish_release,
+    submit_request,
+    submit_request_again,
+    list_requests,
+    describe_request,
+    take_up_request,
+    return_request,
+    reject_request,
+    cancel_request,
+    approve_request,
+    list_agreements,
+    revoke_agreement,
+    explain_access,
+    read_checkpoint,
+    read_receipt,
+    describe_caller,
+)
+_UNVERSIONED = (report_health, describe_api, list_problems, explain_problem)
+
+
 def create_app(marketplace: Marketplace) -> Litestar:
     """Put the HTTP protocol around a marketplace, which stays its caller's to close."""
-    version_1 = Router(
-        "/api/v1",
-        route_handlers=[
-            run_query,
-            search_datasets,
-            describe_dataset,
-            list_releases,
-            describe_release,
-            Router(
-                "/",
-                route_handlers=[publish_release],
-                dependencies={
-                    "options": Provide(ingest_options, sync_to_thread=False),
-                    "details": Provide(dataset_details, sync_to_thread=False),
-                },
-            ),
-            read_checkpoint,
-            read_receipt,
-        ],
-    )
     return Litestar(
-        route_handlers=[
-            version_1,
-            describe_caller,
-            report_health,
-            describe_api,
-            list_problems,
-            explain_problem,
-        ],
+        route_handlers=[Router("/api/v1", route_handlers=_VERSION_1), *_UNVERSIONED],
         dependencies={
             "principal": Provide(caller, sync_to_thread=False),
             "marketplace": Provide(lambda: marketplace, sync_to_thread=False),

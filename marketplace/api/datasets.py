@@ -3,23 +3,24 @@
 from typing import Annotated
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
+from marketplace.api.call import Given
 from marketplace.api.descriptions import description, release_description, summary
 from marketplace.discovery import Discovery
 from marketplace.identity.principal import Principal
 from marketplace.wire import DatasetDescription, DatasetSummary, ReleaseDescription
 
 _Words = Annotated[
-    str, Parameter(description="Every word must occur in the address, title or description.")
+    str, QueryParameter(description="Every word must occur in the address, title or description.")
 ]
 
 
 @get("/datasets", opt={"action": Action.DISCOVER}, sync_to_thread=True, tags=["Find"])
 def search_datasets(
-    principal: Principal, discovery: Discovery, words: _Words = ""
+    principal: Given[Principal], discovery: Given[Discovery], words: _Words = ""
 ) -> list[DatasetSummary]:
     """List the datasets that the caller may know of."""
     return [summary(dataset) for dataset in discovery.search(principal, words)]
@@ -32,7 +33,10 @@ def search_datasets(
     tags=["Find"],
 )
 def describe_dataset(
-    organisation: str, dataset: str, principal: Principal, discovery: Discovery
+    organisation: FromPath[str],
+    dataset: FromPath[str],
+    principal: Given[Principal],
+    discovery: Given[Discovery],
 ) -> DatasetDescription:
     """Describe one dataset, its newest release, and whether the caller may query it."""
     return description(discovery.dataset(principal, DatasetAddress(organisation, dataset)))
@@ -45,7 +49,10 @@ def describe_dataset(
     tags=["Find"],
 )
 def list_releases(
-    organisation: str, dataset: str, principal: Principal, discovery: Discovery
+    organisation: FromPath[str],
+    dataset: FromPath[str],
+    principal: Given[Principal],
+    discovery: Given[Discovery],
 ) -> list[ReleaseDescription]:
     """List the releases of one dataset, newest first."""
     found = discovery.releases(principal, DatasetAddress(organisation, dataset))
@@ -59,7 +66,11 @@ def list_releases(
     tags=["Find"],
 )
 def describe_release(
-    organisation: str, dataset: str, number: int, principal: Principal, discovery: Discovery
+    organisation: FromPath[str],
+    dataset: FromPath[str],
+    number: FromPath[int],
+    principal: Given[Principal],
+    discovery: Given[Discovery],
 ) -> ReleaseDescription:
     """Describe one release of one dataset."""
     address = DatasetAddress(organisation, dataset)

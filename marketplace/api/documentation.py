@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from litestar import MediaType, Response, get
+from litestar.params import FromPath
 
 from marketplace.api.authentication import PUBLIC
 from marketplace.api.call import Call
@@ -72,7 +73,7 @@ def list_problems() -> Response[str]:
 
 
 @get("/problems/{name:str}", opt={"action": PUBLIC}, include_in_schema=False, sync_to_thread=True)
-def explain_problem(name: str) -> Response[str]:
+def explain_problem(name: FromPath[str]) -> Response[str]:
     """What one kind of problem means; the address that a problem's `type` refers to."""
     found = next(((kind, answer) for kind, answer in ANSWERS.items() if slug(kind) == name), None)
     if found is None:

@@ -8,14 +8,15 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from litestar import post
+from litestar.di import Provide
 from litestar.exceptions import LitestarException
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 
 from access_policies.vocabulary import Action, Audience
 from catalogue.address import DatasetAddress
 from catalogue.dataset import AccessRights
 from connectors.upload import Upload
-from marketplace.api.call import Call
+from marketplace.api.call import Call, Given
 from marketplace.api.descriptions import published_release
 from marketplace.bootstrap import Marketplace
 from marketplace.engine.ingest_job import DateOrder, IngestOptions
@@ -28,29 +29,30 @@ from marketplace.wire import PublishedRelease
 _BLOCK_BYTES = 1024 * 1024
 
 _Table = Annotated[
-    str | None, Parameter(description="The table to publish; the dataset's own name if left out.")
+    str | None,
+    QueryParameter(description="The table to publish; the dataset's own name if left out."),
 ]
 _FileName = Annotated[
     str | None,
-    Parameter(description="What the file is called, where Content-Disposition is absent."),
+    QueryParameter(description="What the file is called, where Content-Disposition is absent."),
 ]
 _Parent = Annotated[
     str | None,
-    Parameter(
-        header="If-Match",
+    HeaderParameter(
+        name="If-Match",
         description="The release this one builds on (0 for none): refused if another came first.",
     ),
 ]
 
 
 def ingest_options(
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    header_line: int | None = None,
-    last_line: int | None = None,
-    sheet: str | None = None,
-    date_order: DateOrder | None = None,
-    text_columns: list[str] | None = None,
+    encoding: FromQuery[str | None] = None,
+    delimiter: FromQuery[str | None] = None,
+    header_line: FromQuery[int | None] = None,
+    last_line: FromQuery[int | None] = None,
+    sheet: FromQuery[str | None] = None,
+    date_order: FromQuery[DateOrder | None] = None,
+    text_columns: FromQuery[list[str] | None] = None,
 ) -> IngestOptions:
     """What the publisher says about the file where its own words are not clear enough."""
     return IngestOptions(
@@ -65,12 +67,12 @@ def ingest_options(
 
 
 def dataset_details(
-    title: str = "",
-    description: str = "",
-    licence: str = "DATA_SHARE_AGREEMENT",
-    access_rights: AccessRights = AccessRights.INTERNAL,
-    official_sensitive: bool = False,
-    visible_to: str = Audience.GOVERNMENT.name.lower(),
+    title: FromQuery[str] = "",
+    description: FromQuery[str] = "",
+    licence: FromQuery[str] = "DATA_SHARE_AGREEMENT",
+    access_rights: FromQuery[AccessRights] = AccessRights.INTERNAL,
+    official_sensitive: FromQuery[bool] = False,
+    visible_to: FromQuery[str] = "government",
 ) -> DatasetDetails:
     """How the dataset is described at its first release."""
     return DatasetDetails(
@@ -89,15 +91,19 @@ def dataset_details(
     # The limit on a file is the operator's setting and is checked while it is received.
     request_max_body_size=None,
     tags=["Publish"],
+    dependencies={
+        "options": Provide(ingest_options, sync_to_thread=False),
+        "details": Provide(dataset_details, sync_to_thread=False),
+    },
 )
 async def publish_release(
-    organisation: str,
-    dataset: str,
+    organisation: FromPath[str],
+    dataset: FromPath[str],
     request: Call,
-    principal: Principal,
-    marketplace: Marketplace,
-    options: IngestOptions,
-    details: DatasetDetails,
+    principal: Given[Principal],
+    marketplace: Given[Marketplace],
+    options: Given[IngestOptions],
+    details: Given[DatasetDetails],
     parent: _Parent = None,
     table: _Table = None,
     filename: _FileName = None,

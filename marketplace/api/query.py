@@ -2,9 +2,10 @@
 
 from litestar import post
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
 
 from access_policies.vocabulary import Action
-from marketplace.api.call import Call
+from marketplace.api.call import Call, Given
 from marketplace.api.media_types import MEDIA_TYPES, negotiate
 from marketplace.api.result_response import ResultResponse
 from marketplace.identity.principal import Principal
@@ -32,7 +33,10 @@ RELEASES_HEADER = "Marketplace-Releases"
     },
 )
 def run_query(
-    data: QueryRequest, request: Call, principal: Principal, querying: Querying
+    data: JSONBody[QueryRequest],
+    request: Call,
+    principal: Given[Principal],
+    querying: Given[Querying],
 ) -> ResultResponse:
     """Run one SELECT over the tables that the caller may read, and stream the result.
 

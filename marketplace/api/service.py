@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from catalogue.errors import ObjectMissing
 from marketplace.api.authentication import PUBLIC, SIGNED_IN
+from marketplace.api.call import Given
 from marketplace.bootstrap import Marketplace
 from marketplace.engine.confinement import landlock_version
 from marketplace.identity.principal import Principal
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 @get("/health", opt={"action": PUBLIC}, sync_to_thread=True, tags=["Service"])
-def report_health(marketplace: Marketplace) -> Response[Health]:
+def report_health(marketplace: Given[Marketplace]) -> Response[Health]:
     """Say whether the database, the object store, the audit log and confinement are well.
 
     Answers 200 where the service can do its work and 503 where it can not. Reasons stand in the
@@ -37,8 +38,8 @@ def report_health(marketplace: Marketplace) -> Response[Health]:
     )
 
 
-@get("/api/v1/me", opt={"action": SIGNED_IN}, sync_to_thread=False, tags=["Service"])
-def describe_caller(principal: Principal) -> Caller:
+@get("/me", opt={"action": SIGNED_IN}, sync_to_thread=False, tags=["Service"])
+def describe_caller(principal: Given[Principal]) -> Caller:
     """Say whom the token speaks for."""
     return Caller(
         name=principal.person_name,

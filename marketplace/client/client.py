@@ -11,13 +11,19 @@ from marketplace.client.files import Report, media_type_for, pieces_of, write_wh
 from marketplace.client.result import Result
 from marketplace.client.transport import Transport, check_url
 from marketplace.wire import (
+    AgreementDescription,
+    ApprovalForm,
     Caller,
     DatasetDescription,
     DatasetSummary,
+    ExplanationOfAccess,
     Health,
     PublishedRelease,
     QueryRequest,
+    Reason,
     ReleaseDescription,
+    ShareRequestDescription,
+    ShareRequestForm,
 )
 
 _ARROW = "application/vnd.apache.arrow.stream"
@@ -130,6 +136,70 @@ class Client:
             headers=headers,
         )
 
+    def ask(self, form: ShareRequestForm) -> ShareRequestDescription:
+        """Submit a data share request for your project."""
+        return self._transport.call("POST", "/api/v1/requests", ShareRequestDescription, body=form)
+
+    def ask_again(self, request: str, form: ShareRequestForm) -> ShareRequestDescription:
+        """Submit a returned request again, rewritten."""
+        path = _request_path(request)
+        return self._transport.call("PUT", path, ShareRequestDescription, body=form)
+
+    def requests(self) -> list[ShareRequestDescription]:
+        """Your project's requests, or those that your role decides on."""
+        return self._transport.call("GET", "/api/v1/requests", list[ShareRequestDescription])
+
+    def request(self, request: str) -> ShareRequestDescription:
+        """One request with its history."""
+        return self._transport.call("GET", _request_path(request), ShareRequestDescription)
+
+    def take_up(self, request: str) -> ShareRequestDescription:
+        """Begin to review a request."""
+        path = _request_path(request, "take-up")
+        return self._transport.call("POST", path, ShareRequestDescription)
+
+    def return_(self, request: str, reason: str) -> ShareRequestDescription:
+        """Give a request back for changes, saying which."""
+        return self._move(request, "return", reason)
+
+    def reject(self, request: str, reason: str) -> ShareRequestDescription:
+        """Say no, and why."""
+        return self._move(request, "reject", reason)
+
+    def cancel(self, request: str, reason: str = "") -> ShareRequestDescription:
+        """Withdraw your project's request."""
+        return self._move(request, "cancel", reason)
+
+    def approve(self, request: str, approval: ApprovalForm) -> AgreementDescription:
+        """Say yes, as asked or less; the agreement is in force when this returns."""
+        path = _request_path(request, "approve")
+        return self._transport.call("POST", path, AgreementDescription, body=approval)
+
+    def agreements(self) -> list[AgreementDescription]:
+        """Your project's agreements, or those that your role oversees."""
+        return self._transport.call("GET", "/api/v1/agreements", list[AgreementDescription])
+
+    def revoke(self, agreement: str, reason: str) -> AgreementDescription:
+        """End an agreement at once."""
+        path = f"/api/v1/agreements/{quote(agreement, safe='')}/revoke"
+        body = Reason(reason=reason)
+        return self._transport.call("POST", path, AgreementDescription, body=body)
+
+    def why(
+        self,
+        dataset: str,
+        *,
+        action: str | None = None,
+        person: str | None = None,
+        project: str | None = None,
+    ) -> ExplanationOfAccess:
+        """Why you may or may not query (or do another action to) a dataset, and what to ask for.
+
+        Owners and auditors of the dataset may ask about a person in a project.
+        """
+        query = {"dataset": dataset, "action": action, "person": person, "project": project}
+        return self._transport.call("GET", "/api/v1/why", ExplanationOfAccess, query=query)
+
     def receipt(self, entry: str) -> str:
         """Proof, to keep, that an entry stands in the audit log (a C2SP tlog-proof)."""
         return self._transport.call("GET", f"/api/v1/audit/receipts/{quote(entry, safe='')}", str)
@@ -145,6 +215,11 @@ class Client:
     def health(self) -> Health:
         """Whether the service can do its work; it raises where it can not."""
         return self._transport.call("GET", "/health", Health)
+
+    def _move(self, request: str, move: str, reason: str) -> ShareRequestDescription:
+        path = _request_path(request, move)
+        body = Reason(reason=reason)
+        return self._transport.call("POST", path, ShareRequestDescription, body=body)
 
     def close(self) -> None:
         """Let idle connections go."""
@@ -167,6 +242,10 @@ class Client:
 
 def _ask(sql: str) -> QueryRequest:
     return QueryRequest(sql=sql)
+
+
+def _request_path(request: str, *move: str) -> str:
+    return "/".join(("/api/v1/requests", quote(request, safe=""), *move))
 
 
 def _dataset_path(address: str) -> str:

@@ -5,9 +5,9 @@ the transport deliveries of their own. The journeys run the same calls over the 
 """
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -23,14 +23,18 @@ from marketplace.identity import organisations, people, projects, tokens
 from marketplace.serve import running
 from marketplace.settings import Settings
 
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
 
 class ScriptedDelivery:
     """Gives its chunks, then ends, raises, or waits until it is closed."""
 
     entry = "e" * 32
-    releases = {"mhclg.homes": 3}
 
-    def __init__(self, *chunks: bytes, then: BaseException | None = None, wait: bool = False):
+    def __init__(
+        self, *chunks: bytes, then: BaseException | None = None, wait: bool = False
+    ) -> None:
+        self.releases = {"mhclg.homes": 3}
         self.closed = Event()
         self._chunks = chunks
         self._then = then
@@ -64,15 +68,16 @@ class ScriptedQuerying:
 
 @dataclass(frozen=True)
 class Service:
-    """The service under test: where it answers, a member's token, and its parts."""
+    """The service under test: where it answers, a member's token, and its scripted parts."""
 
     url: str
     token: str
-    querying: ScriptedQuerying
-    discovery: Any
     parts: SimpleNamespace
-    database: Database
-    clock: Any
+
+    @property
+    def querying(self) -> ScriptedQuerying:
+        querying: ScriptedQuerying = self.parts.querying
+        return querying
 
     @property
     def address(self) -> tuple[str, int]:
@@ -87,38 +92,43 @@ class Service:
 
 
 @pytest.fixture
-def service(sqlite_template: Path, tmp_path: Path, clock: Callable[[], Any]) -> Iterator[Service]:
-    path = tmp_path / "marketplace.db"
+def delivery() -> type[ScriptedDelivery]:
+    return ScriptedDelivery
+
+
+@pytest.fixture(scope="session")
+def started_service(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    path = folder / "marketplace.db"
     path.write_bytes(sqlite_template.read_bytes())
+    (folder / "scratch").mkdir()
     database = open_database(f"sqlite:///{path}")
-    (tmp_path / "scratch").mkdir()
-    querying, discovery = ScriptedQuerying(), SimpleNamespace()
     parts = SimpleNamespace(
-        settings=Settings(data=tmp_path, upload_limit=1000),
-        clock=clock,
+        settings=Settings(data=folder, upload_limit=1000),
+        clock=lambda: NOW,
         database=database,
-        store=LocalStore(tmp_path / "objects"),
+        store=LocalStore(folder / "objects"),
         audit=SimpleNamespace(fault=""),
-        querying=querying,
-        discovery=discovery,
+        querying=ScriptedQuerying(),
+        discovery=SimpleNamespace(),
         sharing=SimpleNamespace(),
         publishing=SimpleNamespace(),
     )
-    token = _member_token(database, clock)
-    with running(cast(Marketplace, parts)) as url:
-        yield Service(
-            url=url,
-            token=token,
-            querying=querying,
-            discovery=discovery,
-            parts=parts,
-            database=database,
-            clock=clock,
-        )
+    with running(cast("Marketplace", parts)) as url:
+        yield Service(url=url, token=_member_token(database), parts=parts)
     database.close()
 
 
-def _member_token(database: Database, clock: Callable[[], Any]) -> str:
+@pytest.fixture
+def service(started_service: Service) -> Service:
+    started_service.querying.answer = None
+    started_service.querying.asked.clear()
+    return started_service
+
+
+def _member_token(database: Database) -> str:
     with database.writing() as connection:
         organisations.register(
             connection,
@@ -146,7 +156,7 @@ def _member_token(database: Database, clock: Callable[[], Any]) -> str:
             connection,
             person=person.id,
             project="family_squad",
-            expires_at=clock() + timedelta(days=30),
-            now=clock(),
+            expires_at=NOW + timedelta(days=30),
+            now=NOW,
         )
     return secret

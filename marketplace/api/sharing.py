@@ -1,0 +1,238 @@
+"""Requests, decisions on them, agreements, and why something is allowed or not."""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from litestar import get, post, put
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+
+from access_policies.vocabulary import Action
+from catalogue.address import DatasetAddress
+from marketplace.api.call import Given
+from marketplace.bootstrap import Marketplace
+from marketplace.errors import RequestMalformed
+from marketplace.identity.principal import Principal
+from marketplace.sharing.agreements import Agreement
+from marketplace.sharing.draft import Approval, RequestDraft
+from marketplace.sharing.requests import ShareRequest
+from marketplace.sharing.sharing import Sharing
+from marketplace.wire import (
+    AgreementDescription,
+    ApprovalForm,
+    ExplanationOfAccess,
+    Reason,
+    ShareRequestDescription,
+    ShareRequestForm,
+)
+
+Form = TypeVar("Form")
+
+_ASK = {"action": Action.REQUEST_ACCESS}
+_DECIDE = {"action": Action.DECIDE_REQUEST}
+_TAGS = ["Share"]
+
+_Person = Annotated[
+    str | None,
+    QueryParameter(description="For owners and auditors: another person, by e-mail address."),
+]
+_Project = Annotated[
+    str | None, QueryParameter(description="For owners and auditors: the project they act in.")
+]
+
+
+@post("/requests", opt=_ASK, sync_to_thread=True, tags=_TAGS)
+def submit_request(
+    data: JSONBody[ShareRequestForm], principal: Given[Principal], sharing: Given[Sharing]
+) -> ShareRequestDescription:
+    """Ask for a dataset for the caller's project, with purpose and legal basis."""
+    return _request(sharing.ask(principal, _draft(data)))
+
+
+@put("/requests/{request_id:str}", opt=_ASK, sync_to_thread=True, tags=_TAGS)
+def submit_request_again(
+    request_id: FromPath[str],
+    data: JSONBody[ShareRequestForm],
+    principal: Given[Principal],
+    sharing: Given[Sharing],
+) -> ShareRequestDescription:
+    """Submit a returned request again, rewritten."""
+    return _request(sharing.ask_again(principal, request_id, _draft(data)))
+
+
+@get("/requests", opt=_ASK, sync_to_thread=True, tags=_TAGS)
+def list_requests(
+    principal: Given[Principal], sharing: Given[Sharing]
+) -> list[ShareRequestDescription]:
+    """List the requests of the caller's project, or those that the caller's role decides on."""
+    return [_request(request) for request in sharing.requests(principal)]
+
+
+@get("/requests/{request_id:str}", opt=_ASK, sync_to_thread=True, tags=_TAGS)
+def describe_request(
+    request_id: FromPath[str], principal: Given[Principal], sharing: Given[Sharing]
+) -> ShareRequestDescription:
+    """Describe one request with its history."""
+    return _request(sharing.request(principal, request_id))
+
+
+@post(
+    "/requests/{request_id:str}/take-up",
+    opt=_DECIDE,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+)
+def take_up_request(
+    request_id: FromPath[str], principal: Given[Principal], sharing: Given[Sharing]
+) -> ShareRequestDescription:
+    """Begin to review a request."""
+    return _request(sharing.take_up(principal, request_id))
+
+
+@post(
+    "/requests/{request_id:str}/return",
+    opt=_DECIDE,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+)
+def return_request(
+    request_id: FromPath[str],
+    data: JSONBody[Reason],
+    principal: Given[Principal],
+    sharing: Given[Sharing],
+) -> ShareRequestDescription:
+    """Give a request back for changes, saying which."""
+    return _request(sharing.return_(principal, request_id, data.reason))
+
+
+@post(
+    "/requests/{request_id:str}/reject",
+    opt=_DECIDE,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+)
+def reject_request(
+    request_id: FromPath[str],
+    data: JSONBody[Reason],
+    principal: Given[Principal],
+    sharing: Given[Sharing],
+) -> ShareRequestDescription:
+    """Say no to a request, and why."""
+    return _request(sharing.reject(principal, request_id, data.reason))
+
+
+@post(
+    "/requests/{request_id:str}/cancel",
+    opt=_ASK,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+)
+def cancel_request(
+    request_id: FromPath[str],
+    data: JSONBody[Reason],
+    principal: Given[Principal],
+    sharing: Given[Sharing],
+) -> ShareRequestDescription:
+    """Withdraw a request that is not decided yet."""
+    return _request(sharing.cancel(principal, request_id, data.reason))
+
+
+@post(
+    "/requests/{request_id:str}/approve",
+    opt=_DECIDE,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+)
+def approve_request(
+    request_id: FromPath[str],
+    data: JSONBody[ApprovalForm],
+    principal: Given[Principal],
+    marketplace: Given[Marketplace],
+) -> AgreementDescription:
+    """Say yes, as asked or less; the agreement is in force when this answers."""
+    approval = _converted(msgspec.to_builtins(data), Approval)
+    return _agreement(marketplace, marketplace.sharing.approve(principal, request_id, approval))
+
+
+@get("/agreements", opt=_ASK, sync_to_thread=True, tags=_TAGS)
+def list_agreements(
+    principal: Given[Principal], marketplace: Given[Marketplace]
+) -> list[AgreementDescription]:
+    """List the agreements of the caller's project, or those that the caller's role oversees."""
+    found = marketplace.sharing.agreements(principal)
+    return [_agreement(marketplace, agreement) for agreement in found]
+
+
+@post(
+    "/agreements/{agreement_id:str}/revoke",
+    opt=_DECIDE,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+)
+def revoke_agreement(
+    agreement_id: FromPath[str],
+    data: JSONBody[Reason],
+    principal: Given[Principal],
+    marketplace: Given[Marketplace],
+) -> AgreementDescription:
+    """End an agreement at once, also for results that are on their way."""
+    revoked = marketplace.sharing.revoke(principal, agreement_id, data.reason)
+    return _agreement(marketplace, revoked)
+
+
+@get("/why", opt={"action": Action.DISCOVER}, sync_to_thread=True, tags=_TAGS)
+def explain_access(
+    dataset: FromQuery[str],
+    principal: Given[Principal],
+    sharing: Given[Sharing],
+    action: FromQuery[Action] = Action.QUERY,
+    person: _Person = None,
+    project: _Project = None,
+) -> ExplanationOfAccess:
+    """Explain why the caller may or may not do something to a dataset, and what to ask for."""
+    told = sharing.why(
+        principal, DatasetAddress.parse(dataset), action, person=person, project=project
+    )
+    return ExplanationOfAccess(
+        allowed=told.decision.allowed,
+        sentence=told.sentence,
+        obstacles=told.obstacles,
+        ask=told.ask,
+        until=told.decision.until,
+    )
+
+
+def _draft(form: ShareRequestForm) -> RequestDraft:
+    address = msgspec.to_builtins(DatasetAddress.parse(form.dataset))
+    return _converted(msgspec.to_builtins(form) | {"dataset": address}, RequestDraft)
+
+
+def _converted(values: dict[str, Any], kind: type[Form]) -> Form:
+    """The use case's own value; a word that it does not know is told with its place."""
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise RequestMalformed(
+            "The form has a word that is not one of its choices.",
+            next_step="The choices are listed in the README of marketplace/sharing.",
+            lines=[str(error)],
+        ) from None
+
+
+def _request(request: ShareRequest) -> ShareRequestDescription:
+    values = msgspec.to_builtins(request)
+    values["dataset"] = values["draft"]["dataset"] = str(request.dataset)
+    return msgspec.convert(values, ShareRequestDescription)
+
+
+def _agreement(marketplace: Marketplace, agreement: Agreement) -> AgreementDescription:
+    values = msgspec.to_builtins(agreement)
+    values |= values["terms"]
+    values["dataset"] = str(agreement.dataset)
+    values["state"] = agreement.state(marketplace.clock()).value
+    return msgspec.convert(values, AgreementDescription)
