@@ -29,7 +29,7 @@ static: .venv/dev.stamp ## Check form, lint, types, imports and spelling
 check: static demo test ## Everything that CI runs
 
 bench: .venv/dev.stamp ## Measure against DuckDB in-process; prints a table, writes build/bench.json
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python tests/bench/run.py
 
 lock: ## Pin every dependency again with its hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -51,7 +51,7 @@ class Operator:
 
 
 def _group(name: str, help_text: str) -> App:
-    return App(name=name, help=help_text, help_format="plaintext")
+    return App(name=name, help=help_text, help_format="markdown")
 
 
 admin = _group("admin", "Enter organisations, people, squads, secondments, tokens and stages.")

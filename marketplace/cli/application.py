@@ -52,7 +52,7 @@ def application() -> App:
         name="marketplace",
         help="Share government datasets so that an approval is the enforcement.",
         version=cli.version,
-        help_format="plaintext",
+        help_format="markdown",
     )
     for group, commands in COMMANDS.items():
         for name, command in commands.items():

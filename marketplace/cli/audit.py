@@ -9,7 +9,7 @@ from marketplace.cli.screen import counting, say, show_json
 from marketplace.cli.server_parts import need_server
 from marketplace.errors import AuditUnavailable, SettingInvalid
 
-audit = App(name="audit", help="Prove that the audit log is whole.", help_format="plaintext")
+audit = App(name="audit", help="Prove that the audit log is whole.", help_format="markdown")
 
 
 @audit.command
