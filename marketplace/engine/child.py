@@ -48,7 +48,7 @@ def _serve(worker: Worker, requests: BinaryIO, output: Output) -> None:
         try:
             end = worker.perform(request, output)
             output.flush()
-            output.say(FrameKind.END, msgspec.msgpack.encode(end))
+            output.say(FrameKind.END, msgspec.msgpack.encode(end, enc_hook=str))
         except BrokenPipeError:
             return
         except Exception as error:  # noqa: BLE001 -- whatever it is, the parent must be told

@@ -49,3 +49,13 @@ class Ingested(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[WrittenFile, ...]
     notes: tuple[str, ...]
     rows: int
+
+
+class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a confined process is asked to read. Paths are texts, as they cross a pipe."""
+
+    file: str
+    name: str
+    into: str
+    contract: TableSchema | None
+    options: IngestOptions
