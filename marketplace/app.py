@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -13,6 +14,7 @@ from litestar.types import Message, Scope
 
 from marketplace.api.audit import read_checkpoint, read_receipt
 from marketplace.api.authentication import PUBLIC, TokenAuthentication, caller
+from marketplace.api.call import Call
 from marketplace.api.datasets import (
     describe_dataset,
     describe_release,
@@ -99,6 +101,7 @@ def create_app(marketplace: Marketplace) -> Litestar:
         on_startup=[_widen_threads],
         request_max_body_size=_LARGEST_REQUEST,
         openapi_config=_openapi(),
+        request_class=Call,
         logging_config=None,
     )
 
@@ -109,13 +112,21 @@ def _openapi() -> OpenAPIConfig:
         version=version("data-marketplace"),
         description="Share government datasets so that an approval is the enforcement. "
         "Every call but the health check carries Authorization: Bearer <token>.",
-        openapi_router=Router("/schema", route_handlers=[], opt={"action": PUBLIC}),
+        use_handler_docstrings=True,
+        operation_id_creator=_operation_id,
+        openapi_router=Router(
+            "/schema", route_handlers=[], opt={"action": PUBLIC}, include_in_schema=False
+        ),
         render_plugins=[JsonRenderPlugin()],
         security=[{"token": []}],
         components=Components(
             security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}
         ),
     )
+
+
+def _operation_id(handler: HTTPRouteHandler, _method: object, _path: object) -> str:
+    return handler.handler_name
 
 
 async def _widen_threads() -> None:

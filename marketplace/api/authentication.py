@@ -2,7 +2,6 @@
 
 import asyncio
 
-from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -35,7 +34,7 @@ class TokenAuthentication(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Authenticate unless the route is public; also check the project that a header names."""
         if scope["route_handler"].opt.get("action") != PUBLIC:
-            request: Call = Request(scope)
+            request = Call(scope)
             secret = _bearer_token(request.headers.get("authorization", ""))
             project = request.headers.get(PROJECT_HEADER)
             scope["user"] = await asyncio.to_thread(self._authenticate, secret, project)
@@ -50,8 +49,7 @@ class TokenAuthentication(ASGIMiddleware):
 
 def caller(request: Call) -> Principal:
     """The principal that the call was authenticated as; a dependency of every handler."""
-    principal: Principal = request.user
-    return principal
+    return request.user
 
 
 def _bearer_token(header: str) -> str:

@@ -1,16 +1,28 @@
-"""How handlers name what they are given."""
+"""A call as handlers get it, and how they name what the application gives them."""
 
 from typing import Any, TypeAlias, TypeVar
 
 from litestar import Request
+from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.exceptions import SerializationException
 from litestar.params import SkipValidation
+
+from marketplace.identity.principal import Principal
 
 T = TypeVar("T")
 
-# Litestar types what middleware puts into a call by three parameters that nothing here needs:
-# handlers get the principal by name, already typed.
-Call: TypeAlias = Request[Any, Any, Any]
-
 Given: TypeAlias = SkipValidation[NamedDependency[T]]
 """Something that the application gives every handler by its name; it is ours, so not checked again."""
+
+
+class Call(Request[Principal, None, State]):
+    """A request whose body is told as malformed whatever is wrong with it."""
+
+    async def json(self) -> Any:
+        """The body as JSON. Raises SerializationException, also for bytes that are no text and for
+        nesting without end, which Litestar lets through as failures of the service."""
+        try:
+            return await super().json()
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise SerializationException from error

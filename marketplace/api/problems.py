@@ -2,13 +2,13 @@
 
 import logging
 import re
+from typing import Any
 from uuid import uuid4
 
 import msgspec
-from litestar import Response
+from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from marketplace.api.call import Call
 from marketplace.errors import UNEXPECTED, Answer, RequestMalformed, answer_for
 from marketplace.wire import ProblemDetails
 
@@ -27,7 +27,7 @@ _PROTOCOL_FAULTS = {
 }
 
 
-def tell(request: Call, error: Exception) -> Response[bytes]:
+def tell(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a call that failed. What nobody foresaw is logged, and told without any detail."""
     instance = f"urn:uuid:{uuid4()}"
     details = problem_details(error, instance)
@@ -110,7 +110,7 @@ def _unexpected(answer: Answer, instance: str) -> ProblemDetails:
     )
 
 
-def _log_fault(request: Call, error: Exception, details: ProblemDetails) -> None:
+def _log_fault(request: Request[Any, Any, Any], error: Exception, details: ProblemDetails) -> None:
     # A foreseen fault is told by its sentence; only an unforeseen one needs its traceback.
     unforeseen = error if answer_for(error) is UNEXPECTED else None
     _log.error(
@@ -125,7 +125,7 @@ def _log_fault(request: Call, error: Exception, details: ProblemDetails) -> None
     )
 
 
-def _headers(request: Call, error: Exception, status: int) -> dict[str, str]:
+def _headers(request: Request[Any, Any, Any], error: Exception, status: int) -> dict[str, str]:
     headers: dict[str, str] = {}
     if status == 401:
         sent = "authorization" in request.headers

@@ -171,7 +171,7 @@ def _file_name(request: Call, given: str | None) -> str:
     disposition["Content-Disposition"] = request.headers.get("content-disposition", "attachment")
     name = given or disposition.get_filename() or ""
     name = PurePosixPath(name.replace("\\", "/")).name
-    if not name:
+    if not name.strip("."):
         raise RequestMalformed(
             "The call does not say what the file is called; its ending tells the format.",
             next_step='Send Content-Disposition: attachment; filename="..." or ?filename=...',

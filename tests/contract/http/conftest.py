@@ -112,8 +112,8 @@ def started_service(
         store=LocalStore(folder / "objects"),
         audit=SimpleNamespace(fault=""),
         querying=ScriptedQuerying(),
-        discovery=SimpleNamespace(),
-        sharing=SimpleNamespace(),
+        discovery=SimpleNamespace(dataset=None),
+        sharing=SimpleNamespace(why=None),
         publishing=SimpleNamespace(),
     )
     with running(cast("Marketplace", parts)) as url:

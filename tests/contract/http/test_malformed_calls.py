@@ -1,0 +1,174 @@
+"""Calls that nobody should make: each is told as a problem, and none as a failure of the service."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import urllib3
+
+from marketplace.identity import people, tokens
+
+QUERY = "/api/v1/query"
+RELEASES = "/api/v1/datasets/mhclg/homes/releases"
+
+CALLS = [
+    # method, path, body, status, kind of problem
+    ("POST", QUERY, b"", 400, "request-malformed"),
+    ("POST", QUERY, b"{", 400, "request-malformed"),
+    ("POST", QUERY, b"[]", 400, "request-malformed"),
+    ("POST", QUERY, b"null", 400, "request-malformed"),
+    ("POST", QUERY, b"{}", 400, "request-malformed"),
+    ("POST", QUERY, b'{"sql": 1}', 400, "request-malformed"),
+    ("POST", QUERY, b'{"sql": null}', 400, "request-malformed"),
+    ("POST", QUERY, b'{"sql": "SELECT 1", "limit": 5}', 400, "request-malformed"),
+    ("POST", QUERY, b'{"sql": "\xff"}', 400, "request-malformed"),
+    ("POST", QUERY, b'{"sql": ' + b"[" * 100_000, 400, "request-malformed"),
+    ("POST", QUERY, b" " * (1024 * 1024 + 1), 413, "request-too-large"),
+    ("GET", QUERY, None, 405, "method-not-allowed"),
+    ("DELETE", "/api/v1/datasets", None, 405, "method-not-allowed"),
+    ("GET", "/api/v1/nothing", None, 404, "no-such-page"),
+    ("GET", "/api/v2/query", None, 404, "no-such-page"),
+    ("GET", "/..%2f..%2fetc/passwd", None, 404, "no-such-page"),
+    ("GET", "/api/v1/datasets/Mhclg/homes", None, 400, "invalid-address"),
+    ("GET", "/api/v1/datasets/mhclg/ho%00mes", None, 400, "invalid-address"),
+    ("GET", "/api/v1/datasets/mhclg/homes%20x", None, 400, "invalid-address"),
+    ("GET", "/api/v1/datasets/mhclg/main", None, 400, "invalid-address"),
+    ("GET", f"{RELEASES}/first", None, 404, "no-such-page"),
+    ("GET", "/api/v1/why", None, 400, "request-malformed"),
+    ("GET", "/api/v1/why?dataset=homes", None, 400, "invalid-address"),
+    ("GET", "/api/v1/why?dataset=a.b&action=dataset:burn", None, 400, "request-malformed"),
+    ("POST", RELEASES, b"a,b\n1,2\n", 400, "request-malformed"),
+    ("POST", f"{RELEASES}?filename=..", b"a,b\n", 400, "request-malformed"),
+    ("POST", f"{RELEASES}?filename=a.csv&header_line=x", b"a,b\n", 400, "request-malformed"),
+    ("POST", f"{RELEASES}?filename=a.csv&date_order=ymd", b"a\n", 400, "request-malformed"),
+    ("POST", f"{RELEASES}?filename=a.csv&visible_to=all", b"a\n", 400, "request-malformed"),
+    ("POST", f"{RELEASES}?filename=a.csv&table=Ho;mes", b"a\n", 400, "invalid-address"),
+    ("POST", "/api/v1/requests", b'{"dataset": "a.b"}', 400, "request-malformed"),
+    ("POST", "/api/v1/requests/1/return", b"", 400, "request-malformed"),
+    ("POST", "/api/v1/agreements/1/revoke", b'{"why": "x"}', 400, "request-malformed"),
+]
+
+
+def call(service: Any, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
+    given = {"Authorization": f"Bearer {service.token}"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    return urllib3.request(
+        method, service.url + path, body=body, headers=given, redirect=False, retries=False
+    )
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "kind"), CALLS)
+def test_a_malformed_call_is_told_as_a_problem(
+    service: Any, method: str, path: str, body: bytes | None, status: int, kind: str
+) -> None:
+    answer = call(service, method, path, body)
+    problem = json.loads(answer.data)
+    assert (answer.status, problem["type"]) == (status, f"/problems/{kind}")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["next_step"]
+    assert problem["instance"].startswith("urn:uuid:")
+    assert problem["exit_code"] == 2
+
+
+def test_a_malformed_body_is_told_where(service: Any) -> None:
+    problem = json.loads(call(service, "POST", QUERY, b'{"sql": 1}').data)
+    assert any("sql" in line for line in problem["lines"])
+
+
+def test_a_parent_that_is_no_number_is_refused(service: Any) -> None:
+    answer = call(service, "POST", f"{RELEASES}?filename=a.csv", b"a\n", If_Match='"new"')
+    assert (answer.status, json.loads(answer.data)["type"]) == (400, "/problems/request-malformed")
+
+
+def test_a_format_that_there_is_none_of_is_refused_before_the_query_runs(service: Any) -> None:
+    answer = call(service, "POST", QUERY, b'{"sql": "SELECT 1"}', Accept="image/png")
+    assert (answer.status, json.loads(answer.data)["exit_code"]) == (406, 2)
+    assert service.querying.asked == []
+
+
+def test_an_unforeseen_failure_tells_nothing_but_its_name(
+    service: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.querying.answer = ValueError("the hidden row says 4711")
+    answer = call(service, "POST", QUERY, b'{"sql": "SELECT 1"}')
+    problem = json.loads(answer.data)
+    assert (answer.status, problem["exit_code"]) == (500, 1)
+    assert b"4711" not in answer.data
+    assert problem["instance"] in caplog.text
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Basic c2FtOnNhbQ==", "Bearer dmk_unknown", "Bearer \xa3", "dmk_x"],
+)
+def test_a_call_without_a_valid_token_is_refused(service: Any, header: str) -> None:
+    headers = {"Authorization": header} if header else {}
+    for path in ("/api/v1/me", "/api/v1/datasets", "/api/v1/audit/checkpoint"):
+        answer = urllib3.request("GET", service.url + path, headers=headers, retries=False)
+        problem = json.loads(answer.data)
+        assert (answer.status, problem["type"]) == (401, "/problems/unauthenticated")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert problem["exit_code"] == 4
+
+
+def test_an_expired_token_is_told_so_and_another_projects_token_is_refused(service: Any) -> None:
+    database, now = service.parts.database, service.parts.clock()
+    with database.writing() as connection:
+        person = people.find_by_email(connection, "sam@example.org")
+        assert person is not None
+        expired, _ = tokens.issue_token(
+            connection,
+            person=person.id,
+            project="family_squad",
+            expires_at=now - timedelta(days=1),
+            now=now - timedelta(days=2),
+        )
+    answer = call(service, "GET", "/api/v1/me", Authorization=f"Bearer {expired}")
+    assert answer.status == 401
+    assert "expired" in json.loads(answer.data)["detail"]
+    answer = call(service, "GET", "/api/v1/me", Marketplace_Project="other_squad")
+    assert (answer.status, json.loads(answer.data)["type"]) == (403, "/problems/wrong-project")
+
+
+def test_every_answer_carries_the_security_headers(service: Any) -> None:
+    for path in ("/api/v1/me", "/health", "/docs", "/nothing", "/schema/openapi.json"):
+        headers = call(service, "GET", path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "server" not in headers
+
+
+def test_the_documentation_loads_nothing_from_elsewhere(service: Any) -> None:
+    for path in ("/docs", "/problems", "/problems/access-denied"):
+        answer = urllib3.request("GET", service.url + path, retries=False)
+        page = answer.data.decode()
+        assert answer.status == 200
+        assert page.startswith("<!doctype html>")
+        assert page.count("<h1>") == 1
+        assert 'lang="en-GB"' in page
+        assert "<script" not in page
+        assert "http://" not in page
+        assert "https://" not in page
+    page = urllib3.request("GET", service.url + "/docs", retries=False).data.decode()
+    for expected in ("POST /api/v1/query", "Every word must occur", "ShareRequestForm", "sql"):
+        assert expected in page
+
+
+def test_health_says_which_part_is_not_well(service: Any) -> None:
+    answer = urllib3.request("GET", service.url + "/health", retries=False)
+    assert answer.status == 200
+    assert json.loads(answer.data)["parts"]["database"] == "ok"
+    service.parts.audit.fault = "the disk is full at /secret/place"
+    try:
+        answer = urllib3.request("GET", service.url + "/health", retries=False)
+    finally:
+        service.parts.audit.fault = ""
+    assert answer.status == 503
+    assert json.loads(answer.data)["parts"]["audit"] == "failing"
+    assert b"secret" not in answer.data
