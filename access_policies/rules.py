@@ -222,9 +222,8 @@ def _row(rule: Rule) -> dict[str, object]:
 
 def _rule(row: RowMapping) -> Rule:
     # Strict on types: a number that came back as text would compare as text.
-    values: dict[str, object] = dict(row)
-    obligations = msgspec.json.decode(row["obligations"], type=tuple[Obligation, ...])
-    rule = msgspec.convert({**values, "obligations": ()}, Rule)
-    rule = msgspec.structs.replace(rule, obligations=obligations)
+    values = {str(name): value for name, value in row.items()}
+    values["obligations"] = msgspec.json.decode(row["obligations"])
+    rule = msgspec.convert(values, Rule)
     _check(rule)
     return rule

@@ -1,7 +1,9 @@
 """Departments, councils, universities, companies: who publishes, hosts and employs."""
 
+from typing import Any
+
 import msgspec
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from access_policies.vocabulary import Audience
 from catalogue.address import check_identifier
@@ -33,7 +35,7 @@ def register(connection: Connection, organisation: Organisation) -> None:
 def find(connection: Connection, name: str) -> Organisation | None:
     """The organisation of that name, if there is one."""
     query = select(organisations).where(organisations.c.name == name)
-    row = connection.execute(query).mappings().one_or_none()
+    row = connection.execute(query).one_or_none()
     return None if row is None else _organisation(row)
 
 
@@ -48,8 +50,8 @@ def get(connection: Connection, name: str) -> Organisation:
 def list_all(connection: Connection) -> tuple[Organisation, ...]:
     """Every organisation in order of name."""
     query = select(organisations).order_by(organisations.c.name)
-    return tuple(_organisation(row) for row in connection.execute(query).mappings())
+    return tuple(_organisation(row) for row in connection.execute(query))
 
 
-def _organisation(row: RowMapping) -> Organisation:
-    return msgspec.convert(dict(row), Organisation)
+def _organisation(row: Row[*tuple[Any, ...]]) -> Organisation:
+    return msgspec.convert(row, Organisation, from_attributes=True)

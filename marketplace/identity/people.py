@@ -35,20 +35,20 @@ def register(connection: Connection, *, name: str, email: str, organisation: str
 def get(connection: Connection, identifier: str) -> Person:
     """The person of that identifier. Raises UnknownRecord."""
     query = select(people).where(people.c.id == identifier)
-    row = connection.execute(query).mappings().one_or_none()
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise UnknownRecord(f"There is no person {identifier[:32]!r}.")
-    return msgspec.convert(dict(row), Person)
+    return msgspec.convert(row, Person, from_attributes=True)
 
 
 def find_by_email(connection: Connection, email: str) -> Person | None:
     """The person with that e-mail address, in whatever case, if there is one."""
     query = select(people).where(people.c.email == email.strip().lower())
-    row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else msgspec.convert(dict(row), Person)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else msgspec.convert(row, Person, from_attributes=True)
 
 
 def list_all(connection: Connection) -> tuple[Person, ...]:
     """Every person in order of name."""
-    rows = connection.execute(select(people).order_by(people.c.name, people.c.id)).mappings()
-    return tuple(msgspec.convert(dict(row), Person) for row in rows)
+    rows = connection.execute(select(people).order_by(people.c.name, people.c.id))
+    return tuple(msgspec.convert(row, Person, from_attributes=True) for row in rows)

@@ -56,8 +56,8 @@ def register(connection: Connection, project: Project) -> None:
 def find(connection: Connection, name: str) -> Project | None:
     """The project of that name, if there is one."""
     query = select(projects).where(projects.c.name == name)
-    row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else msgspec.convert(dict(row), Project)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else msgspec.convert(row, Project, from_attributes=True)
 
 
 def get(connection: Connection, name: str) -> Project:
@@ -70,8 +70,8 @@ def get(connection: Connection, name: str) -> Project:
 
 def list_all(connection: Connection) -> tuple[Project, ...]:
     """Every project in order of name."""
-    rows = connection.execute(select(projects).order_by(projects.c.name)).mappings()
-    return tuple(msgspec.convert(dict(row), Project) for row in rows)
+    rows = connection.execute(select(projects).order_by(projects.c.name))
+    return tuple(msgspec.convert(row, Project, from_attributes=True) for row in rows)
 
 
 def accredit(connection: Connection, name: str, *, until: date | None) -> None:
@@ -123,8 +123,8 @@ def members(connection: Connection, project: str) -> tuple[Membership, ...]:
         .where(memberships.c.project == project)
         .order_by(memberships.c.first_day, memberships.c.id)
     )
-    rows = connection.execute(query).mappings()
-    return tuple(msgspec.convert(dict(row), Membership) for row in rows)
+    rows = connection.execute(query)
+    return tuple(msgspec.convert(row, Membership, from_attributes=True) for row in rows)
 
 
 def memberships_of(connection: Connection, person: str, project: str) -> tuple[Membership, ...]:

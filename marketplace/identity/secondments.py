@@ -72,5 +72,5 @@ def of_person(connection: Connection, person: str) -> tuple[Secondment, ...]:
         .where(secondments.c.person == person)
         .order_by(secondments.c.first_day, secondments.c.id)
     )
-    rows = connection.execute(query).mappings()
-    return tuple(msgspec.convert(dict(row), Secondment) for row in rows)
+    rows = connection.execute(query)
+    return tuple(msgspec.convert(row, Secondment, from_attributes=True) for row in rows)

@@ -3,10 +3,11 @@
 import hashlib
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
 from access_policies import principals, revision, standing
 from access_policies.vocabulary import Role, Subject
@@ -133,7 +134,7 @@ def list_tokens(connection: Connection, *, person: str | None = None) -> tuple[T
     query = select(tokens).order_by(tokens.c.created_at.desc(), tokens.c.id)
     if person is not None:
         query = query.where(tokens.c.person == person)
-    return tuple(_record(row) for row in connection.execute(query).mappings())
+    return tuple(_record(row) for row in connection.execute(query))
 
 
 def _check_one_purpose(project: str | None, role: Role | None, organisation: str | None) -> None:
@@ -146,7 +147,7 @@ def _check_one_purpose(project: str | None, role: Role | None, organisation: str
         )
 
 
-def _principal(connection: Connection, row: RowMapping, now: datetime) -> Principal:
+def _principal(connection: Connection, row: Row[*tuple[Any, ...]], now: datetime) -> Principal:
     token = _record(row)
     _check_live(token, now)
     person = people.get(connection, token.person)
@@ -214,13 +215,13 @@ def _earlier(token: TokenRecord, held: Capacity) -> datetime:
     return min(token.expires_at, held.until) if held.until else token.expires_at
 
 
-def _find(connection: Connection, condition: ColumnElement[bool]) -> RowMapping | None:
+def _find(connection: Connection, condition: ColumnElement[bool]) -> Row[*tuple[Any, ...]] | None:
     query = select(tokens).where(condition)
-    return connection.execute(query).mappings().one_or_none()
+    return connection.execute(query).one_or_none()
 
 
-def _record(row: RowMapping) -> TokenRecord:
-    return msgspec.convert({key: row[key] for key in row if key != "digest"}, TokenRecord)
+def _record(row: Row[*tuple[Any, ...]]) -> TokenRecord:
+    return msgspec.convert(row, TokenRecord, from_attributes=True)
 
 
 def _digest(secret: str) -> str:

@@ -113,7 +113,7 @@ def submit(
     )
     row = {"id": request.id, "project": project, "dataset": str(draft.dataset)}
     row |= {"state": request.state.value, "asked_by": request.asked_by}
-    connection.execute(insert(requests).values(row | _content(request), asked_at=now))
+    connection.execute(insert(requests).values(row | _content(request) | {"asked_at": now}))
     return move(connection, request, RequestState.SUBMITTED, principal, "", now=now)
 
 
@@ -209,7 +209,7 @@ def _content(request: ShareRequest) -> dict[str, str]:
 
 def _request(connection: Connection, row: RowMapping) -> ShareRequest:
     query = select(moves).where(moves.c.request == row["id"]).order_by(moves.c.ordinal)
-    history = connection.execute(query).mappings()
+    history = connection.execute(query)
     return ShareRequest(
         id=row["id"],
         project=row["project"],
@@ -220,7 +220,7 @@ def _request(connection: Connection, row: RowMapping) -> ShareRequest:
         flags=msgspec.json.decode(row["flags"], type=tuple[str, ...]),
         asked_by=row["asked_by"],
         asked_at=row["asked_at"],
-        moves=tuple(msgspec.convert(dict(step), Move) for step in history),
+        moves=tuple(msgspec.convert(step, Move, from_attributes=True) for step in history),
     )
 
 
