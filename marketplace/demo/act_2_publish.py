@@ -1,8 +1,9 @@
 """Act 2: a department and three councils publish real files, as they come."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from marketplace.client import MarketplaceProblem
 from marketplace.demo.act_1_register import DATA
 from marketplace.demo.cast import COUNCIL_PUBLISHERS, PUBLISHER, Character
 from marketplace.demo.telling import Telling
@@ -15,12 +16,13 @@ _LEEDS, _TRAFFORD, _MANCHESTER = COUNCIL_PUBLISHERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Publication:
-    """One file, who publishes it, and where."""
+    """One file, who publishes it where, and what they say of it once it was refused."""
 
     by: Character
     file: str
     address: str
     said: dict[str, Any]
+    put_right: dict[str, Any] = field(default_factory=dict)
 
 
 def _about(title: str) -> dict[str, Any]:
@@ -45,6 +47,7 @@ _PUBLICATIONS = (
         file="leeds_2013-07.csv.gz",
         address="leeds.spending.july_2013",
         said={},
+        put_right={"last_line": 10_779},
     ),
     _Publication(
         by=_TRAFFORD,
@@ -64,12 +67,44 @@ _PUBLICATIONS = (
 def publish(world: World, telling: Telling) -> None:
     """Publish every file over HTTP, and tell what was inferred of each."""
     for publication in _PUBLICATIONS:
-        path = DATA / publication.file
-        telling.person(publication.by.name, f"publishes {path.name} as {publication.address}")
-        with world.acting(publication.by.key) as client, telling.bar(path.name) as report:
-            made = client.publish(path, publication.address, progress=report, **publication.said)
-        telling.shown(*made.inferred)
+        telling.person(
+            publication.by.name, f"publishes {publication.file} as {publication.address}"
+        )
+        try:
+            made = _send(world, telling, publication, publication.said)
+        except MarketplaceProblem as problem:
+            made = _put_right(world, telling, publication, problem)
+        telling.shown(*made.inferred, _types(made))
         telling.outcome(f"Publish {publication.address}", _told(made))
+
+
+def _send(
+    world: World, telling: Telling, publication: _Publication, said: dict[str, Any]
+) -> PublishedRelease:
+    path = DATA / publication.file
+    with world.acting(publication.by.key) as client, telling.bar(path.name) as report:
+        return client.publish(path, publication.address, progress=report, **said)
+
+
+def _put_right(
+    world: World, telling: Telling, publication: _Publication, problem: MarketplaceProblem
+) -> PublishedRelease:
+    """Do what the refusal says; one that was not expected ends the story."""
+    if not publication.put_right:
+        raise problem
+    telling.shown(problem.detail, problem.next_step)
+    telling.outcome(
+        f"Publish {publication.address} with the council's own total below the table",
+        f"refused: {problem.title}",
+    )
+    said = ", ".join(f"{name}={value}" for name, value in publication.put_right.items())
+    telling.person(publication.by.name, f"publishes it again and says: {said}")
+    return _send(world, telling, publication, publication.said | publication.put_right)
+
+
+def _types(made: PublishedRelease) -> str:
+    typed = [f"{one.name} {one.type}" for one in made.table.columns if one.type != "VARCHAR"]
+    return f"Typed: {', '.join(typed)}."
 
 
 def _told(made: PublishedRelease) -> str:

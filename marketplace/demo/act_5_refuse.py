@@ -34,10 +34,7 @@ def _refuse_the_outsider(world: World, telling: Telling) -> None:
     telling.person(OUTSIDER.name, "sends the same query")
     told = _refused(world, telling, OUTSIDER)
     telling.outcome("Query from outside the squad", f"refused: {told.title}")
-    with world.acting(OUTSIDER.key) as client:
-        why = client.why(TEMPORARY_ACCOMMODATION)
-    telling.person(OUTSIDER.name, "asks why")
-    telling.shown(why.sentence, why.ask)
+    _ask_why(world, telling, OUTSIDER)
     telling.outcome("Ask why", "told the reason and what to ask for")
 
 
@@ -52,6 +49,7 @@ def _pass_the_last_day(world: World, telling: Telling) -> None:
     told = _refused(world, telling, MEMBER)
     shown = world.clock().astimezone(LONDON)
     telling.outcome(f"Query at {shown:%H:%M:%S on %d %b}", f"refused: {told.title}")
+    _ask_why(world, telling, MEMBER)
 
 
 def _revoke_while_reading(world: World, telling: Telling) -> None:
@@ -68,10 +66,10 @@ def _revoke_while_reading(world: World, telling: Telling) -> None:
                         owner.revoke(agreement.id, "The purpose has ended.")
                     received += batch.num_rows
         except StreamCut as cut:
-            telling.shown(cut.detail)
+            telling.shown(f"{received:,} rows had come.", cut.detail)
         else:
             raise MarketplaceError("The demo's stream went on after its agreement was revoked.")
-    telling.outcome("Revoke in the middle of a stream", f"cut after {received:,} rows")
+    telling.outcome("Revoke in the middle of a stream", "cut at once, and told as cut")
     told = _refused(world, telling, MEMBER, "SELECT count(*) FROM manchester.payments")
     telling.outcome("Query after the revocation", f"refused: {told.title}")
 
@@ -85,6 +83,13 @@ def _come_back_to_today(world: World, telling: Telling) -> None:
     telling.outcome(
         f"Ask again today, approved until {last_day:%d %b %Y}", f"the query works again: {rows} row"
     )
+
+
+def _ask_why(world: World, telling: Telling, character: Character) -> None:
+    with world.acting(character.key) as client:
+        told = client.why(TEMPORARY_ACCOMMODATION)
+    telling.person(character.name, "asks why")
+    telling.shown(told.sentence, told.ask)
 
 
 def _refused(

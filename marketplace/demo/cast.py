@@ -56,7 +56,7 @@ OUTSIDER = Character(
 COUNCIL_PUBLISHERS = tuple(
     Character(
         key=f"{council}_publisher",
-        name=f"{council.capitalize()}'s publisher",
+        name=f"The publisher at {council.capitalize()}",
         home=council,
         role=Role.PUBLISHER,
         organisation=council,
@@ -65,7 +65,7 @@ COUNCIL_PUBLISHERS = tuple(
 )
 PAYMENTS_OWNER = Character(
     key="manchester_owner",
-    name="Manchester's data owner",
+    name="The data owner at Manchester",
     home="manchester",
     role=Role.OWNER,
     organisation="manchester",

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
+
+# What a person is shown of one sentence; the lists of columns in some are long.
+_LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +53,28 @@ class Telling:
     def bar(self, doing: str) -> Iterator[Callable[[int, int | None], None]]:
         """A bar for bytes on their way, gone when they have come."""
         columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn())
-        with Progress(*columns, console=self.console, transient=True) as display:
+        with Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        ) as display:
             task = display.add_task(doing, total=None)
             yield lambda done, total: display.update(task, completed=done, total=total)
 
-    def say(self, sentence: str) -> None:
-        """A line of the story."""
-        self.console.print(Text(f"  {sentence}"))
-
     def person(self, who: str, does: str) -> None:
         """A line in which a person acts."""
-        self.console.print(Text.assemble("  ", (who, "cyan"), f" {does}"))
+        self._print(Text.assemble((who, "cyan"), f" {does}"), 2)
 
     def shown(self, *lines: str) -> None:
         """What the person saw on their screen, set off from the story."""
         for line in lines:
-            self.console.print(Text(f"    {line}", style="dim"))
+            short = line if len(line) <= _LONGEST else f"{line[:_LONGEST].rstrip(' ,')} ..."
+            self._print(Text(short, style="dim"), 6)
 
     def outcome(self, tried: str, result: str) -> None:
         """Keep a line for the summary and tell it."""
         self.outcomes.append(Outcome(self._step, tried, result))
-        self.console.print(Text.assemble(("  ✔ ", "green"), f"{tried}: {result}"))
+        line = Table.grid(padding=(0, 1))
+        line.add_row(Text("  ✔", style="green"), Text(f"{tried}: {result}"))
+        self.console.print(line)
 
     def rows(self, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A small table, indented as the rest."""
@@ -78,7 +83,7 @@ class Telling:
             table.add_column(Text(heading))
         for row in rows:
             table.add_row(*(Text(str(cell)) for cell in row))
-        self.console.print(table)
+        self._print(table, 4)
 
     def summary(self) -> None:
         """The table at the end."""
@@ -91,3 +96,6 @@ class Telling:
             table.add_row(str(outcome.step), Text(outcome.tried), Text(outcome.result))
         self.console.print()
         self.console.print(table)
+
+    def _print(self, what: Text | Table, indent: int) -> None:
+        self.console.print(Padding(what, (0, 0, 0, indent), expand=False))

@@ -1,6 +1,7 @@
 """The demo's world: a real service on a loopback port over a folder, its people and their tokens."""
 
 import json
+import logging
 import shutil
 import sqlite3
 import tempfile
@@ -108,6 +109,7 @@ def world(keep: Path | None) -> Iterator[World]:
         clock = StoryClock(calendar.opening)
         settings = Settings(data=folder)
         with (
+            _logged(folder / "service.log"),
             tempfile.TemporaryDirectory(prefix="marketplace-demo-copies-") as copies,
             opened(settings, clock=clock) as marketplace,
             running(marketplace) as url,
@@ -123,6 +125,19 @@ def world(keep: Path | None) -> Iterator[World]:
             yield built
         if keep is not None:
             _write_tokens(folder / TOKENS, built.tokens)
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Keep what the service logs out of the story; it notes each refusal and each cut stream."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 @contextmanager
