@@ -71,7 +71,7 @@ class ConfinedProcess:
             stdout=subprocess.PIPE,
             stderr=said,
             cwd=private,
-            env=_environment(private, limits),
+            env=_environment(private),
             bufsize=CHUNK,
             pipesize=CHUNK,
         )
@@ -217,13 +217,15 @@ class Call(Iterator[Frame]):
     """The answer to one request: DATA and NOTE frames, then `end` is the payload of its END.
 
     Raises what the process told, why it was stopped, or WorkerLost; only an iteration that ends
-    without raising was complete.
+    without raising was complete. `over` says that the process has ended its answer by itself, with
+    END or with an error, so that it may be asked again.
     """
 
     def __init__(self, process: ConfinedProcess, budget: Budget) -> None:
         self._process = process
         self._budget = budget
         self.end: bytes | None = None
+        self.over = False
 
     def __next__(self) -> Frame:
         """The next DATA or NOTE frame."""
@@ -239,6 +241,7 @@ class Call(Iterator[Frame]):
         if frame.kind in (FrameKind.DATA, FrameKind.NOTE):
             return frame
         self._process.end_of_answer()
+        self.over = True
         if frame.kind is FrameKind.END:
             self.end = frame.payload
             raise StopIteration
@@ -284,12 +287,16 @@ def problem_in(frame: Frame) -> Problem:
     return problem_of(failure)
 
 
-def _environment(private: Path, limits: Limits) -> dict[str, str]:
-    """All that the process knows of the world: none of the parent's settings or secrets."""
+def _environment(private: Path) -> dict[str, str]:
+    """All that the process knows of the world: none of the parent's settings or secrets.
+
+    Two libraries start threads when they are imported, which Landlock would then not bind.
+    """
     return {
         "HOME": str(private),
         "TMPDIR": str(private),
         "LANG": "C.UTF-8",
         "TZ": "UTC",
-        "OMP_NUM_THREADS": str(limits.threads),
+        "OPENBLAS_NUM_THREADS": "1",
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
     }

@@ -15,9 +15,11 @@ from marketplace.engine.query_messages import Bind, Bound, Ended, Run, TableFile
 # What an instance shows, as text. A read-only transaction keeps statements from changing tables
 # and views; attaching and detaching it does not stop.
 _FINGERPRINT = """
-    SELECT (SELECT list(database_name ORDER BY ALL) FROM duckdb_databases()),
-           (SELECT list(concat_ws('.', database_name, schema_name, view_name) ORDER BY ALL)
-            FROM duckdb_views() WHERE NOT internal)
+    SELECT database_name, '' FROM duckdb_databases()
+    UNION ALL
+    SELECT database_name, concat_ws('.', schema_name, view_name) FROM duckdb_views()
+    WHERE NOT internal
+    ORDER BY ALL
 """
 
 
@@ -29,7 +31,7 @@ class QueryWorker:
         self._scratch = scratch
         self._instance: duckdb.DuckDBPyConnection | None = None
         self._hidden: dict[str, str] = {}
-        self._shows: object = None
+        self._shows: list[tuple[object, ...]] = []
         self._broken = False
 
     def perform(self, request: bytes, output: Output) -> msgspec.Struct:
@@ -41,7 +43,12 @@ class QueryWorker:
 
     def fit(self) -> bool:
         """False once the instance is broken or shows anything but what it was bound to."""
-        return not self._broken and self._fingerprint() == self._shows
+        if self._broken or self._instance is None:
+            return False
+        try:
+            return _fingerprint(self._instance) == self._shows
+        except duckdb.Error:
+            return False
 
     def _bind(self, message: Bind) -> Bound:
         instance = open_instance(self._limits, self._scratch)
@@ -54,7 +61,7 @@ class QueryWorker:
             for table in message.tables
             for path in table.files
         } | {str(self._scratch): "the scratch folder"}
-        self._shows = self._fingerprint()
+        self._shows = _fingerprint(instance)
         return Bound()
 
     def _run(self, message: Run, output: Output) -> Ended:
@@ -73,15 +80,6 @@ class QueryWorker:
             raise told(error, self._hidden) from None
         finally:
             cursor.close()
-
-    def _fingerprint(self) -> object:
-        if self._instance is None:
-            return None
-        try:
-            return self._instance.execute(_FINGERPRINT).fetchall()
-        except duckdb.Error:
-            self._broken = True
-            return None
 
 
 def open_worker(limits: Limits, scratch: Path) -> QueryWorker:
@@ -102,3 +100,7 @@ def show(instance: duckdb.DuckDBPyConnection, tables: tuple[TableFiles, ...]) ->
         if table.short:
             # `organisation.dataset` is, to DuckDB, a view in the catalogue's schema `main`.
             instance.execute(f"CREATE VIEW {catalogue}.main.{identifier(table.dataset)} AS {body}")
+
+
+def _fingerprint(instance: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+    return instance.execute(_FINGERPRINT).fetchall()

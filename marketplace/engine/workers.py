@@ -85,14 +85,13 @@ class QueryWorkers:
         deadline = self._limits.deadline if deadline is None else deadline
         began = monotonic()
         worker = self._pool.take(view_map(views), patience=min(self._patience, deadline))
+        left = max(deadline - (monotonic() - began), 0.001)
         try:
-            left = max(deadline - (monotonic() - began), 0.001)
-            stream = ResultStream(self._pool, worker, worker.run(sql, output, left), self._limits)
-            stream.begin()
+            call = worker.run(sql, output, left)
         except BaseException:
-            self._pool.give_back(worker, complete=False)
+            self._pool.give_back(worker, fit=False)
             raise
-        return stream
+        return ResultStream(self._pool, worker, call, self._limits).begin()
 
     def close(self) -> None:
         """End every process."""
@@ -120,26 +119,32 @@ class ResultStream(Iterator[bytes]):
         self.rows = 0
         self.bytes = 0
 
-    def begin(self) -> None:
-        """Wait for the first bytes, or the error in their place."""
+    @property
+    def pid(self) -> int:
+        """The number of the process that writes the result."""
+        return self._worker.pid
+
+    def begin(self) -> Self:
+        """Wait for the first bytes, or raise the error in their place."""
         self._first = self._receive()
+        return self
 
     def __next__(self) -> bytes:
         """The next piece."""
         piece, self._first = self._first, None
         if piece is None and not self._complete:
-            piece = self._next_or_stop()
+            piece = self._receive()
         if piece is None:
             raise StopIteration
         return piece
 
     def close(self) -> None:
-        """End it; the worker goes back only where the result was complete."""
+        """End it; the worker is kept only where it has ended its answer by itself."""
         with self._closing:
             if self._closed:
                 return
             self._closed = True
-        self._pool.give_back(self._worker, complete=self._complete)
+        self._pool.give_back(self._worker, fit=self._call.over)
 
     def __enter__(self) -> Self:
         """Closes itself at the end of a `with` block."""
@@ -149,26 +154,26 @@ class ResultStream(Iterator[bytes]):
         """See `close`."""
         self.close()
 
-    def _next_or_stop(self) -> bytes | None:
+    def _receive(self) -> bytes | None:
+        """The next piece, or None at a proven end."""
         try:
-            return self._receive()
+            for frame in self._call:
+                if frame.kind is FrameKind.DATA:
+                    self.bytes += len(frame.payload)
+                    self._check_size()
+                    return frame.payload
+            self._end(_decode_end(self._call.end))
         except BaseException:
             self.close()
             raise
+        self.close()
+        return None
 
-    def _receive(self) -> bytes | None:
-        """The next piece, or None at a proven end."""
-        for frame in self._call:
-            if frame.kind is FrameKind.DATA:
-                self.bytes += len(frame.payload)
-                self._check_size()
-                return frame.payload
-        ended = _decode_end(self._call.end)
+    def _end(self, ended: Ended) -> None:
         if ended.bytes != self.bytes:
             raise WorkerLost("The result does not have the bytes that its end says.")
         self.rows = ended.rows
         self._complete = True
-        return None
 
     def _check_size(self) -> None:
         if self.bytes > self._most:
@@ -192,6 +197,8 @@ class _BoundWorker:
         return self._process.pid
 
     def bind(self) -> None:
+        """Confine the process to the files of the map, for good, and open its instance."""
+        self._process.warm()
         files = [path for table in self.views for path in table.files]
         self._process.confine(read=files)
         tables = tuple(
@@ -234,27 +241,30 @@ class _Pool:
         self._scratch = scratch
         self._changed = threading.Condition()
         self._idle: OrderedDict[_BoundWorker, None] = OrderedDict()  # least recently used first
-        self._busy: dict[_BoundWorker, ViewMap] = {}
+        self._busy: set[_BoundWorker] = set()
         self._binding: list[ViewMap] = []
         self._spares: deque[ConfinedProcess] = deque()
+        self._starting = 0
         self._closed = False
 
     def take(self, views: ViewMap, *, patience: float) -> _BoundWorker:
-        """A worker bound to `views` that no other query uses."""
+        """A worker bound to `views` that no other query uses. Raises ServiceBusy."""
         until = monotonic() + patience
         while True:
-            worker = self._idle_or_place(views, until)
+            worker, evicted = self._idle_or_place(views, until)
+            for other in evicted:
+                other.close()
             if worker is None:
                 return self._bind(views)
             if worker.fit():
                 return worker
-            self.give_back(worker, complete=False)
+            self.give_back(worker, fit=False)
 
-    def give_back(self, worker: _BoundWorker, *, complete: bool) -> None:
-        """Keep a worker whose answer was complete, end any other."""
+    def give_back(self, worker: _BoundWorker, *, fit: bool) -> None:
+        """Keep a worker that may be asked again, end any other."""
         with self._changed:
-            self._busy.pop(worker, None)
-            kept = complete and not self._closed
+            self._busy.discard(worker)
+            kept = fit and not self._closed
             if kept:
                 self._idle[worker] = None
             self._changed.notify_all()
@@ -264,79 +274,88 @@ class _Pool:
     def refill(self) -> None:
         """Start spares until there are as many as there should be."""
         with self._changed:
-            missing = 0 if self._closed else self._spare_count - len(self._spares)
-            for _ in range(missing):
-                self._spares.append(self._start_spare())
+            missing = self._spare_count - len(self._spares) - self._starting
+            missing = 0 if self._closed else max(missing, 0)
+            self._starting += missing
+        for _ in range(missing):
+            try:
+                self._keep_spare(self._start_spare())
+            finally:
+                with self._changed:
+                    self._starting -= 1
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
-            ended = [*self._idle, *self._busy]
-            spares = list(self._spares)
+            ended: list[_BoundWorker | ConfinedProcess] = [*self._idle, *self._busy, *self._spares]
             self._idle.clear()
             self._spares.clear()
             self._changed.notify_all()
-        for worker in ended:
-            worker.close()
-        for spare in spares:
-            spare.close()
+        for process in ended:
+            process.close()
 
-    def _idle_or_place(self, views: ViewMap, until: float) -> _BoundWorker | None:
-        """An idle worker of this map, or None once there is a place to bind another."""
+    def _idle_or_place(
+        self, views: ViewMap, until: float
+    ) -> tuple[_BoundWorker | None, list[_BoundWorker]]:
+        """An idle worker of this map, or None and what gave way for another to be bound."""
         with self._changed:
-            while True:
-                if self._closed:
-                    raise ServiceBusy("The service is closing.", next_step="Try again in a moment.")
+            while not self._closed:
                 worker = next((w for w in reversed(self._idle) if w.views == views), None)
                 if worker is not None:
                     del self._idle[worker]
-                    self._busy[worker] = views
-                    return worker
-                if self._make_place(views):
+                    self._busy.add(worker)
+                    return worker, []
+                if self._may_bind(views):
                     self._binding.append(views)
-                    return None
+                    return None, self._evict()
                 if not self._changed.wait(timeout=until - monotonic()) and monotonic() >= until:
-                    raise ServiceBusy(
-                        "Every query worker is taken.", next_step="Try again in a moment."
-                    )
+                    break
+        raise ServiceBusy("Every query worker is taken.", next_step="Try again in a moment.")
 
-    def _make_place(self, views: ViewMap) -> bool:
-        """Whether one more worker may be bound to this map; an idle one of another map gives way."""
-        taken = [*self._busy.values(), *self._binding]
-        if taken.count(views) >= max(1, self._bound_limit // 2) or len(taken) >= self._bound_limit:
-            return False
-        while len(taken) + len(self._idle) >= self._bound_limit:
-            oldest, _ = self._idle.popitem(last=False)
-            oldest.close()
-        return True
+    def _may_bind(self, views: ViewMap) -> bool:
+        taken = [*(worker.views for worker in self._busy), *self._binding]
+        of_this_map = max(1, self._bound_limit // 2)
+        return len(taken) < self._bound_limit and taken.count(views) < of_this_map
+
+    def _evict(self) -> list[_BoundWorker]:
+        evicted = []
+        while len(self._busy) + len(self._binding) + len(self._idle) > self._bound_limit:
+            evicted.append(self._idle.popitem(last=False)[0])
+        return evicted
 
     def _bind(self, views: ViewMap) -> _BoundWorker:
         spare = None
+        worker = None
         try:
             spare = self._take_spare()
-            spare.warm()
             worker = _BoundWorker(spare, views, self._limits)
             worker.bind()
         except BaseException:
-            self._bound(views, None)
+            worker = None
             if spare is not None:
                 spare.close()
             raise
-        self._bound(views, worker)
+        finally:
+            with self._changed:
+                self._binding.remove(views)
+                if worker is not None:
+                    self._busy.add(worker)
+                self._changed.notify_all()
         return worker
-
-    def _bound(self, views: ViewMap, worker: _BoundWorker | None) -> None:
-        with self._changed:
-            self._binding.remove(views)
-            if worker is not None:
-                self._busy[worker] = views
-            self._changed.notify_all()
 
     def _take_spare(self) -> ConfinedProcess:
         with self._changed:
-            spare = self._spares.popleft() if self._spares else self._start_spare()
+            spare = self._spares.popleft() if self._spares else None
+        spare = spare or self._start_spare()
         self.refill()
         return spare
+
+    def _keep_spare(self, spare: ConfinedProcess) -> None:
+        with self._changed:
+            if not self._closed:
+                self._spares.append(spare)
+                return
+        spare.close()
 
     def _start_spare(self) -> ConfinedProcess:
         return ConfinedProcess.start(Role.QUERY, self._limits, scratch=self._scratch)
