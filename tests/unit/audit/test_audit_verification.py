@@ -12,7 +12,7 @@ from marketplace.audit import records
 from marketplace.audit.checkpoint import open_signer, read_public_keys
 from marketplace.audit.entries import erase
 from marketplace.audit.log import AuditLog
-from marketplace.audit.tree import Frontier, leaf_hash
+from marketplace.audit.tree import EMPTY_ROOT, Frontier, leaf_hash
 from marketplace.audit.verification import verify
 from marketplace.clock import Clock
 from marketplace.database import Database, open_database
@@ -235,6 +235,33 @@ def test_one_changed_entry_and_one_removed_are_both_named_and_nothing_else(
     assert verify(database, audit.public_keys).findings == (
         f"The entry {ids[2]} at position 2 was changed: it no longer is what the tree holds.",
         "The entry at position 6 was removed from the tree.",
+    )
+
+
+def test_beside_a_removed_entry_a_forged_one_is_still_found(
+    audit: AuditLog, database: Database, ids: list[str]
+):
+    run(database, f"DELETE FROM audit_leaves WHERE entry_id = '{ids[1]}'")
+    rewrite(database, ids[8], 8)
+    findings = found(audit, database)
+    assert "position 1 was removed from the tree" in findings
+    assert "signed checkpoint of size 9: between positions 7 and 8" in findings
+
+
+def test_a_missing_tree_node_is_told_from_a_changed_one(
+    audit: AuditLog, database: Database, ids: list[str]
+):
+    run(database, "DELETE FROM audit_nodes WHERE level = 1 AND number = 1")
+    another = _changed(EMPTY_ROOT)
+    with database.writing() as connection:
+        changed = records.nodes.update().where(text("level = 2 AND number = 1"))
+        connection.execute(changed.values(hash=another))
+    assert verify(database, audit.public_keys).findings == (
+        "The stored tree node of level 1 over positions 2 to 3 is missing.",
+        (
+            "The stored tree node of level 2 over positions 4 to 7 was changed; "
+            "the entries beneath it are as they were."
+        ),
     )
 
 
