@@ -1,0 +1,322 @@
+"""The three journeys over a real socket with the real client."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import urllib3
+
+from marketplace.audit import entries
+from marketplace.audit.entries import EntryKind
+from marketplace.audit.receipt import Receipt
+from marketplace.client import Client, MarketplaceProblem, StreamCut, connect
+from marketplace.serve import running
+from marketplace.wire import ApprovalForm, RowsInPlaces, ScopeOfTable, ShareRequestForm
+
+HOMES = "area_code,area,households\nE08000012,Liverpool,1200\nE08000039,Sheffield,614\n"
+MANY = "n,text\n" + "".join(f"{n},{n * 7919 % 100003:032d}\n" for n in range(150_000))
+LONG = "SELECT one.*, two.n AS m FROM mhclg.homes one, mhclg.homes two WHERE two.n < 2000"  # 300 million rows: more than any buffer on the way holds
+
+FORM = ShareRequestForm(
+    dataset="mhclg.homes",
+    last_day=date(2026, 12, 31),
+    data_type="none",
+    aims="Fewer families in bed and breakfast",
+    power="legislation",
+    power_named="Housing Act 1996, section 208",
+)
+
+Connect = Callable[[str], Client]
+
+
+@pytest.fixture
+def url(marketplace) -> Iterator[str]:
+    with running(marketplace) as url:
+        yield url
+
+
+@pytest.fixture
+def acting(world, url: str) -> Iterator[Connect]:
+    """A client for each person of the small country."""
+    with ExitStack() as held:
+        yield lambda name: held.enter_context(connect(url, token=world.secret(name)))
+
+
+def publish(client: Client, folder: Path, text: str = HOMES, address: str = "mhclg.homes"):
+    file = folder / "homes.csv"
+    file.write_text(text)
+    return client.publish(file, address, title="Homes", visible_to="local_government")
+
+
+def share(acting: Connect, form: ShareRequestForm = FORM, approval: str = "Within the programme"):
+    asked = acting("member").ask(form)
+    return acting("owner").approve(asked.id, ApprovalForm(reason=approval))
+
+
+def refusal(run: Callable[[], object]) -> MarketplaceProblem:
+    with pytest.raises(MarketplaceProblem) as caught:
+        run()
+    return caught.value
+
+
+def test_a_dataset_goes_from_a_file_to_the_rows_agreed(acting, tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    file = tmp_path / "homes in bed & breakfast.csv"
+    file.write_text(HOMES)
+    published = acting("publisher").publish(
+        file,
+        "mhclg.homes",
+        title="Homes",
+        visible_to="local_government",
+        official_sensitive=True,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert (published.release.number, published.table.rows) == (1, 2)
+    assert [column.type for column in published.table.columns] == ["VARCHAR", "VARCHAR", "BIGINT"]
+    assert told[-1] == (len(HOMES), len(HOMES))
+
+    member, owner = acting("member"), acting("owner")
+    assert [found.address for found in member.search("homes")] == ["mhclg.homes"]
+    described = member.dataset("mhclg.homes")
+    assert (described.readable, described.official_sensitive) == (False, True)
+    assert refusal(lambda: member.query("SELECT * FROM mhclg.homes")).exit_code == 4
+
+    scope = ScopeOfTable(table="homes", rows=RowsInPlaces(places=("Sheffield",)))
+    asked = member.ask(
+        ShareRequestForm(
+            dataset="mhclg.homes",
+            tables=(scope,),
+            last_day=FORM.last_day,
+            data_type="none",
+            aims=FORM.aims,
+            power="legislation",
+            power_named=FORM.power_named,
+        )
+    )
+    assert [request.id for request in owner.requests()] == [asked.id]
+    assert owner.take_up(asked.id).state == "in_review"
+    agreement = owner.approve(asked.id, ApprovalForm(reason="Agreed"))
+    assert (agreement.state, agreement.last_day) == ("active", FORM.last_day)
+    assert member.request(asked.id).moves[-1].after == "accepted"
+
+    result = member.query("SELECT * FROM mhclg.homes")
+    assert result.releases == {"mhclg.homes": 1}
+    assert result.to_arrow().to_pylist() == [
+        {"area_code": "E08000039", "area": "Sheffield", "households": 614}
+    ]
+    assert member.dataset("mhclg.homes").readable
+    assert member.why("mhclg.homes").allowed
+
+    assert owner.revoke(agreement.id, "The purpose has ended").state == "revoked"
+    assert [one.state for one in member.agreements()] == ["revoked"]
+    refused = refusal(lambda: member.query("SELECT * FROM mhclg.homes"))
+    assert (refused.status, refused.type) == (403, "/problems/access-denied")
+    assert refused.next_step
+
+
+def test_a_read_can_be_proven_with_its_receipt(acting, world, tmp_path: Path) -> None:
+    publish(acting("publisher"), tmp_path)
+    share(acting)
+    result = acting("member").query("SELECT * FROM mhclg.homes")
+    result.to_arrow()
+    receipt = Receipt.parse(acting("member").receipt(result.entry))
+    assert receipt.entry.id == result.entry
+    assert world.marketplace.audit.verify(receipts=(receipt,)).ok
+    assert "E08000039" not in str(receipt)
+    assert acting("member").checkpoint() in str(receipt)
+
+
+@pytest.mark.parametrize(
+    ("ending", "read"),
+    [
+        (".parquet", lambda path: pa.parquet.read_table(path).to_pylist()),
+        (".csv", lambda path: pa.csv.read_csv(path).to_pylist()),
+        (".arrow", lambda path: pa.ipc.open_file(path).read_all().to_pylist()),
+        (".json", lambda path: json.loads(path.read_text())),
+    ],
+)
+def test_a_table_is_pulled_in_every_format(acting, tmp_path: Path, ending, read) -> None:
+    publish(acting("publisher"), tmp_path)
+    share(acting)
+    path = acting("member").pull("mhclg.homes", tmp_path / f"pulled{ending}")
+    assert [row["households"] for row in read(path)] == [1200, 614]
+
+
+def test_the_service_answers_in_the_media_type_asked_for(acting, world, url, tmp_path) -> None:
+    publish(acting("publisher"), tmp_path)
+    share(acting)
+    for accept, media_type in [
+        ("*/*", "application/vnd.apache.arrow.stream"),
+        ("application/vnd.apache.parquet", "application/vnd.apache.parquet"),
+        ("text/csv", "text/csv; charset=utf-8"),
+        ("application/json", "application/json"),
+    ]:
+        answer = urllib3.request(
+            "POST",
+            f"{url}/api/v1/query",
+            json={"sql": "SELECT households FROM mhclg.homes", "project": "sheffield_squad"},
+            headers={"Authorization": f"Bearer {world.secret('member')}", "Accept": accept},
+        )
+        assert (answer.status, answer.headers["content-type"]) == (200, media_type)
+        assert answer.headers["marketplace-releases"] == "mhclg.homes=1"
+
+
+def test_another_project_in_the_body_is_refused(acting, world, url, tmp_path) -> None:
+    publish(acting("publisher"), tmp_path)
+    share(acting)
+    answer = urllib3.request(
+        "POST",
+        f"{url}/api/v1/query",
+        json={"sql": "SELECT 1", "project": "manchester_squad"},
+        headers={"Authorization": f"Bearer {world.secret('member')}"},
+    )
+    assert (answer.status, answer.json()["type"]) == (403, "/problems/wrong-project")
+
+
+def test_a_dataset_that_is_not_for_the_caller_answers_as_one_that_is_not_there(
+    acting, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret.csv"
+    file.write_text(HOMES)
+    acting("publisher").publish(file, "mhclg.secret", visible_to="government")
+    member = acting("member")
+    for ask in (member.dataset, member.releases, lambda name: member.why(name)):
+        hidden, absent = (refusal(lambda n=name: ask(n)) for name in ("mhclg.secret", "mhclg.nope"))
+        assert (hidden.status, hidden.type) == (absent.status, absent.type)
+        assert hidden.detail.replace("secret", "nope") == absent.detail
+    assert member.search() == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("DROP TABLE mhclg.homes", "statement-refused"),
+        ("SELECT 1; SELECT 2", "statement-refused"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "statement-refused"),
+        ("SELECT * FROM mhclg.nothing", "unknown-dataset"),
+        ("SELECT CAST(area AS BIGINT) FROM mhclg.homes", "query-failed"),
+    ],
+)
+def test_a_statement_that_cannot_be_run_is_told_why_without_any_value(
+    acting, tmp_path: Path, sql: str, kind: str
+) -> None:
+    publish(acting("publisher"), tmp_path)
+    share(acting)
+    refused = refusal(lambda: acting("member").query(sql))
+    assert refused.type == f"/problems/{kind}"
+    assert refused.exit_code in (2, 3)
+    assert "Liverpool" not in str(refused)
+
+
+def test_a_file_that_breaks_the_contract_is_refused_line_by_line(acting, tmp_path: Path) -> None:
+    publisher = acting("publisher")
+    publish(publisher, tmp_path)
+    broken = HOMES.replace("614", "many")
+    refused = refusal(lambda: publish(publisher, tmp_path, broken))
+    assert (refused.status, refused.exit_code) == (422, 6)
+    assert refused.lines
+    assert [release.number for release in publisher.releases("mhclg.homes")] == [1]
+
+
+def test_a_second_publisher_on_the_same_parent_is_refused(acting, tmp_path: Path) -> None:
+    publisher = acting("publisher")
+    publish(publisher, tmp_path)
+    file = tmp_path / "next.csv"
+    file.write_text(HOMES.replace("614", "615"))
+    assert publisher.publish(file, "mhclg.homes", parent=1).release.number == 2
+    file.write_text(HOMES.replace("614", "616"))
+    refused = refusal(lambda: publisher.publish(file, "mhclg.homes", parent=1))
+    assert (refused.status, refused.exit_code) == (409, 5)
+    assert [release.number for release in publisher.releases("mhclg.homes")] == [2, 1]
+    assert publisher.release("mhclg.homes", 1).tables[0].rows == 2
+    assert refusal(lambda: publisher.release("mhclg.homes", 3)).status == 404
+
+
+def test_somebody_without_the_role_may_not_publish(acting, marketplace, tmp_path: Path) -> None:
+    refused = refusal(lambda: publish(acting("member"), tmp_path))
+    assert (refused.status, refused.exit_code) == (403, 4)
+    with marketplace.database.reading() as connection:
+        (entry,) = entries.latest(connection, kinds=[EntryKind.PUBLISH_REFUSED])
+    assert entry.facts["refused_as"] == "AccessDenied"
+
+
+def test_an_upload_that_breaks_off_publishes_nothing(acting, world, url, tmp_path) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(
+            b"POST /api/v1/datasets/mhclg/homes/releases?filename=homes.csv HTTP/1.1\r\nHost: x\r\n"
+            b"Authorization: Bearer %b\r\nContent-Length: 1000\r\n\r\n%b"
+            % (world.secret("publisher").encode(), HOMES.encode())
+        )
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    assert acting("publisher").search() == []
+    scratch = world.marketplace.settings.data / "scratch"
+    assert not [path for path in scratch.rglob("*") if path.name.startswith("upload-")]
+
+
+def test_a_file_above_the_limit_is_refused_before_it_is_sent(acting, world, url) -> None:
+    limit = world.marketplace.settings.upload_limit
+    answer = urllib3.request(
+        "POST",
+        f"{url}/api/v1/datasets/mhclg/homes/releases?filename=homes.csv",
+        body=iter([b"a"]),
+        headers={
+            "Authorization": f"Bearer {world.secret('publisher')}",
+            "Content-Length": str(limit + 1),
+        },
+        retries=False,
+    )
+    assert (answer.status, answer.json()["type"]) == (413, "/problems/source-too-large")
+
+
+def test_a_revocation_cuts_a_result_that_is_on_its_way(acting, marketplace, tmp_path) -> None:
+    publish(acting("publisher"), tmp_path, MANY)
+    agreement = share(acting)
+    with acting("member").query(LONG) as result:
+        batches = result.batches()
+        next(batches)
+        acting("owner").revoke(agreement.id, "The purpose has ended")
+        with pytest.raises(StreamCut):
+            for _ in batches:
+                pass
+    assert closing(marketplace) == "AccessEnded"
+
+
+def test_the_end_of_the_last_day_cuts_a_result_too(acting, world, clock, tmp_path) -> None:
+    publish(acting("publisher"), tmp_path, MANY)
+    share(acting)
+    with acting("member").query(LONG) as result:
+        batches = result.batches()
+        next(batches)
+        clock.advance(timedelta(days=60))
+        with pytest.raises(StreamCut):
+            for _ in batches:
+                pass
+
+
+def test_a_killed_worker_never_leaves_a_whole_looking_file(acting, tmp_path, kill_workers) -> None:
+    publish(acting("publisher"), tmp_path, MANY)
+    share(acting)
+    for ending in (".csv", ".json", ".parquet", ".arrow"):
+        with pytest.raises((StreamCut, MarketplaceProblem)):
+            acting("member").download(
+                LONG if ending != ".parquet" else LONG,
+                tmp_path / f"cut{ending}",
+                progress=lambda done, _: kill_workers() if done else None,
+            )
+        assert not list(tmp_path.glob("*cut*"))
+
+
+def closing(marketplace) -> str:
+    marketplace.audit.sequence()
+    with marketplace.database.reading() as connection:
+        return str(entries.latest(connection, kinds=[EntryKind.READ_CLOSED])[0].facts["outcome"])
