@@ -50,11 +50,12 @@ def exit_code_of(run: Callable[[], None]) -> int:
 
 def tell(title: str, detail: str, *, next_step: str = "", lines: Sequence[str] = ()) -> None:
     """Write an error for a person to standard error."""
-    stderr.print(Text.assemble((f"{clean(title)}: ", "bold red"), clean(detail)))
-    for line in lines:
-        stderr.print(Text(f"  {clean(line)}"))
+    told = [Text.assemble((f"{clean(title)}: ", "bold red"), clean(detail))]
+    told += [Text(f"  {clean(finding)}") for finding in lines]
     if next_step:
-        stderr.print(Text.assemble(("Next: ", "bold"), clean(next_step)))
+        told.append(Text.assemble(("Next: ", "bold"), clean(next_step)))
+    for line in told:
+        stderr.print(line, soft_wrap=True)
 
 
 def _unexpected(error: Exception) -> int:

@@ -81,7 +81,8 @@ def _show(result: Result, most: int) -> None:
     if total > most:
         say(f"{total - most:,} more rows; --output FILE writes all.")
     releases = ", ".join(f"{name} release {number}" for name, number in result.releases.items())
-    say(f"{total:,} rows from {releases or 'no dataset'}. Audit entry {result.entry}.")
+    rows = "row" if total == 1 else "rows"
+    say(f"{total:,} {rows} from {releases or 'no dataset'}. Audit entry {result.entry}.")
 
 
 def _show_rows(table: pa.Table) -> None:

@@ -5,6 +5,7 @@ after certain marks. So nothing of theirs is read as markup, and what a terminal
 replaced by a visible sign.
 """
 
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,10 @@ Report = Callable[[int, int | None], None]
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs"})
 _REPLACEMENT = "�"
 
-stdout = Console(highlight=False, soft_wrap=False)
+# Rows for another program are not folded to a terminal's usual width.
+_WIDE = 200
+
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 stderr = Console(stderr=True, highlight=False)
 
 
@@ -43,9 +47,13 @@ def clean(value: object) -> str:
     if value is None:
         return ""
     text = moment(value) if isinstance(value, datetime) else str(value)
-    return "".join(
-        letter if unicodedata.category(letter) not in _UNSEEN else _REPLACEMENT for letter in text
-    )
+    return "".join(map(_visible, text))
+
+
+def _visible(letter: str) -> str:
+    if letter.isspace():
+        return " "
+    return letter if unicodedata.category(letter) not in _UNSEEN else _REPLACEMENT
 
 
 def moment(value: datetime) -> str:
@@ -54,8 +62,8 @@ def moment(value: datetime) -> str:
 
 
 def say(sentence: str) -> None:
-    """A plain line on standard output."""
-    stdout.print(Text(clean(sentence)))
+    """A plain line on standard output, never folded: it may be there to be copied."""
+    stdout.print(Text(clean(sentence)), soft_wrap=True)
 
 
 def show_json(value: object) -> None:
@@ -70,12 +78,14 @@ def show_table(
     title: str = "",
     numbers: Sequence[str] = (),
 ) -> None:
-    """Rows under headings; the columns that `numbers` names are aligned right."""
+    """Rows under headings, the first column whole, those that `numbers` names aligned right."""
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        right = heading in numbers
+    for place, heading in enumerate(headings):
         table.add_column(
-            Text(clean(heading)), justify="right" if right else "left", overflow="fold"
+            Text(clean(heading)),
+            justify="right" if heading in numbers else "left",
+            overflow="fold",
+            no_wrap=place == 0,
         )
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))

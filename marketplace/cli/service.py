@@ -39,7 +39,8 @@ def serve(
     from marketplace.settings import read_settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for chatty in ("alembic", "casbin", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = read_settings(data=data, host=host, port=port)
     with opened(settings) as marketplace:
         _announce(f"http://{settings.host}:{settings.port}", settings.data)
@@ -84,5 +85,6 @@ def _announce(url: str, data: Path) -> None:
 
 
 def _export(url: str, tokens: Path) -> str:
-    read = f"import json; print(json.load(open({str(tokens)!r}))['squad_member'])"
-    return f'export MARKETPLACE_URL={url} MARKETPLACE_TOKEN="$(python3 -c {shlex.quote(read)})"'
+    read = "import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])"
+    token = f"$(python3 -c '{read}' {shlex.quote(str(tokens))} squad_member)"
+    return f'export MARKETPLACE_URL={url} MARKETPLACE_TOKEN="{token}"'
