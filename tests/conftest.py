@@ -2,17 +2,24 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from catalogue.object_store import ObjectStore
+from catalogue.table_schema import TableSchema
 from connectors.stores import open_store
 from marketplace.database import Database, open_database
+
+if TYPE_CHECKING:
+    from marketplace.engine.ingest_job import Ingested, Progress
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -133,6 +140,99 @@ def object_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     bucket: str = request.getfixturevalue("s3_bucket")
     endpoint: str = request.getfixturevalue("s3_endpoint")
     return open_store(f"s3://{bucket}/marketplace", endpoint=endpoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadTable:
+    """What a publisher's file was read as."""
+
+    ingested: "Ingested"
+    columns: dict[str, list[Any]]
+
+    @property
+    def types(self) -> dict[str, str]:
+        return {column.name: column.type for column in self.ingested.schema.columns}
+
+    @property
+    def notes(self) -> str:
+        return "\n".join(self.ingested.notes)
+
+
+class ReadFile:
+    """Reads a publisher's file in this process, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(
+        self,
+        content: bytes | Path,
+        *,
+        contract: TableSchema | None = None,
+        progress: Callable[["Progress"], None] = lambda _: None,
+        **options: Any,
+    ) -> ReadTable:
+        from pyarrow import parquet
+
+        from marketplace.engine.ingest_job import IngestOptions
+        from marketplace.engine.limits import Limits
+        from marketplace.engine.read_table import read_table
+
+        folder = self._folder / uuid4().hex
+        into = folder / "into"
+        into.mkdir(parents=True)
+        file = folder / "file"
+        file.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        try:
+            ingested = read_table(
+                file,
+                name="file",
+                into=into,
+                contract=contract,
+                options=IngestOptions(**options),
+                limits=Limits(memory=1024**3),
+                progress=progress,
+            )
+            table = parquet.read_table(ingested.files[0].path)
+            return ReadTable(ingested=ingested, columns=table.to_pydict())
+        finally:
+            shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def read_file(tmp_path_factory: pytest.TempPathFactory) -> ReadFile:
+    """Call it with a file's bytes and ingest options."""
+    return ReadFile(tmp_path_factory.mktemp("read"))
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def kept_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """An empty, migrated database of each kind, for tests whose transaction is rolled back."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("kept") / "marketplace.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        url = f"sqlite:///{path}"
+    else:
+        uri: str = request.getfixturevalue("postgres_server")
+        _administer(uri, "CREATE DATABASE kept TEMPLATE template_marketplace")
+        url = _named(uri, "kept")
+    opened = open_database(url)
+    yield opened
+    opened.close()
+
+
+class _NotKept(Exception):
+    """Ends a transaction without a commit."""
+
+
+@pytest.fixture
+def passing_connection(kept_database: Database) -> Iterator[Connection]:
+    """A writing transaction on each kind of database, of which nothing stays after the test."""
+    with suppress(_NotKept), kept_database.writing() as connection:
+        yield connection
+        raise _NotKept
 
 
 def _named(uri: str, name: str) -> str:
