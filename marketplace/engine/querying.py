@@ -51,17 +51,19 @@ class QueryWorker:
             return False
 
     def _bind(self, message: Bind) -> Bound:
-        instance = open_instance(self._limits, self._scratch)
-        self._instance = instance
-        show(instance, message.tables)
-        paths = [path for table in message.tables for path in table.files]
-        lock(instance, paths)
         self._hidden = {
             path: f"{table.organisation}.{table.dataset}.{table.name}"
             for table in message.tables
             for path in table.files
         } | {str(self._scratch): "the scratch folder"}
+        instance = open_instance(self._limits, self._scratch)
+        try:
+            show(instance, message.tables)
+        except ENGINE_ERRORS as error:
+            raise told(error, self._hidden) from None
+        lock(instance, [path for table in message.tables for path in table.files])
         self._shows = _fingerprint(instance)
+        self._instance = instance
         return Bound()
 
     def _run(self, message: Run, output: Output) -> Ended:

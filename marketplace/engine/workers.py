@@ -191,6 +191,7 @@ class _BoundWorker:
         self._process = process
         self._limits = limits
         self._used = False
+        self._confined_to = _identities(views)
 
     @property
     def pid(self) -> int:
@@ -223,6 +224,8 @@ class _BoundWorker:
     def fit(self) -> bool:
         """Whether another query may run here; waits until the worker has looked at itself."""
         if self._used and not self._process.settle():
+            return False
+        if self._confined_to != _identities(self.views):
             return False
         share, of = _WEARY
         return self._process.alive and self._process.resident() * of < self._limits.memory * share
@@ -432,6 +435,20 @@ class _Parser:
     def _drop(self, process: ConfinedProcess) -> None:
         process.close()
         self._process = None
+
+
+def _identities(views: ViewMap) -> list[tuple[int, int] | None]:
+    """Which files the paths are now: the kernel's rules hold for files, not for their names, and a
+    cache may have dropped one and fetched it again."""
+    found: list[tuple[int, int] | None] = []
+    for path in (path for table in views for path in table.files):
+        try:
+            status = path.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_dev, status.st_ino))
+    return found
 
 
 def _bounded(call: Call, most: int) -> Iterator[bytes]:

@@ -1,0 +1,333 @@
+"""Workers serve one map each, end at their limits, and never pass a cut result off as a whole one."""
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from marketplace.engine.limits import Limits
+from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.view_map import BoundTable, ViewMap, view_map
+from marketplace.engine.workers import QueryWorkers
+from marketplace.errors import (
+    QueryFailed,
+    QueryTimedOut,
+    QueryTooLarge,
+    ServiceBusy,
+    WorkerLost,
+)
+
+LARGE = "SELECT i, 'row ' || i AS text FROM range(3000000) t(i)"
+NOTHING: ViewMap = ()
+SMALL = Limits(memory=700 * 1024**2, threads=2, deadline=30.0, stall=30.0)
+
+WriteParquet = Callable[[str, str], Path]
+Bind = Callable[..., BoundTable]
+
+
+def rows_of(workers: QueryWorkers, views: ViewMap, sql: str) -> str:
+    return b"".join(workers.run(views, sql, OutputFormat.CSV)).decode()
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait, without polling, until the process is gone."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ended, _, _ = select.select([descriptor], [], [], 20)
+        assert ended, "the process still runs"
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def pool(tmp_path: Path, limits: Limits = SMALL, **options: float) -> Iterator[QueryWorkers]:
+    settings = {"bound_limit": 2, "spares": 0} | options
+    workers = QueryWorkers(limits, scratch=tmp_path / "scratch", **settings)  # type: ignore[arg-type]
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+@pytest.fixture
+def views(write_parquet: WriteParquet, bound: Bind) -> ViewMap:
+    return (
+        bound(
+            "liverpool.temporary_accommodation.households",
+            write_parquet("households.parquet", "SELECT 1 AS id, 'Anfield' AS ward"),
+        ),
+    )
+
+
+class TestNames:
+    def test_a_table_answers_to_its_full_and_its_short_name_in_any_case(
+        self, workers: QueryWorkers, views: ViewMap
+    ) -> None:
+        short = rows_of(workers, views, "FROM liverpool.temporary_accommodation")
+        full = rows_of(workers, views, 'FROM LIVERPOOL."temporary_Accommodation".households')
+
+        assert short == full == '"id","ward"\n1,"Anfield"\n'
+
+    def test_a_table_among_several_has_no_short_name(
+        self, workers: QueryWorkers, write_parquet: WriteParquet, bound: Bind
+    ) -> None:
+        file = write_parquet("a.parquet", "SELECT 1 AS id")
+        views = (bound("leeds.housing.stock", file, short=False),)
+
+        assert rows_of(workers, views, "FROM leeds.housing.stock") == '"id"\n1\n'
+        with pytest.raises(QueryFailed):
+            workers.run(views, "FROM leeds.housing", OutputFormat.CSV)
+
+    def test_tables_of_several_organisations_join(
+        self, workers: QueryWorkers, views: ViewMap, write_parquet: WriteParquet, bound: Bind
+    ) -> None:
+        # The dataset has its organisation's name, and the name of another organisation's table.
+        other = bound("leeds.leeds.liverpool", write_parquet("b.parquet", "SELECT 1 AS id, 7 AS n"))
+        sql = "SELECT ward, n FROM liverpool.temporary_accommodation JOIN leeds.leeds USING (id)"
+
+        assert rows_of(workers, (*views, other), sql) == '"ward","n"\n"Anfield",7\n'
+
+    def test_several_files_are_one_table(
+        self, workers: QueryWorkers, write_parquet: WriteParquet, bound: Bind
+    ) -> None:
+        files = [write_parquet(f"{n}.parquet", f"SELECT {n} AS id") for n in (1, 2)]
+        sql = "SELECT sum(id) AS s FROM a.b"
+
+        assert rows_of(workers, (bound("a.b", *files),), sql) == '"s"\n3\n'
+
+    def test_folder_names_add_no_columns(self, workers: QueryWorkers, tmp_path: Path, write_parquet: WriteParquet, bound: Bind) -> None:  # fmt: skip
+        (tmp_path / "secret=1").mkdir()
+        file = write_parquet("secret=1/a.parquet", "SELECT 1 AS id")
+
+        assert rows_of(workers, (bound("a.b", file),), "FROM a.b") == '"id"\n1\n'
+
+
+class TestMaps:
+    def test_one_map_keeps_its_worker_and_another_map_never_shares_it(
+        self, workers: QueryWorkers, views: ViewMap, write_parquet: WriteParquet, bound: Bind
+    ) -> None:
+        other = (bound("leeds.housing", write_parquet("o.parquet", "SELECT 1 AS id")),)
+        pids = []
+        for each in (views, other, views, other):
+            with workers.run(each, "SELECT 1", OutputFormat.CSV) as stream:
+                pids.append(stream.pid)
+                assert len(list(stream)) == 1
+
+        assert pids[0] == pids[2] != pids[1] == pids[3]
+
+    def test_the_order_in_which_tables_are_named_does_not_matter(
+        self, views: ViewMap, write_parquet: WriteParquet, bound: Bind
+    ) -> None:
+        other = bound("leeds.housing", write_parquet("o.parquet", "SELECT 1 AS id"))
+
+        assert view_map((*views, other)) == view_map((other, *views, other))
+
+    def test_a_file_that_was_fetched_again_gets_a_new_worker(
+        self, workers: QueryWorkers, write_parquet: WriteParquet, bound: Bind
+    ) -> None:
+        path = write_parquet("again.parquet", "SELECT 1 AS id")
+        assert rows_of(workers, (bound("a.b", path),), "FROM a.b") == '"id"\n1\n'
+        path.rename(path.with_suffix(".old"))
+        write_parquet("again.parquet", "SELECT 1 AS id")
+
+        assert rows_of(workers, (bound("a.b", path),), "FROM a.b") == '"id"\n1\n'
+
+    def test_two_queries_on_one_map_run_side_by_side_up_to_half_of_the_places(
+        self, tmp_path: Path
+    ) -> None:
+        with pool(tmp_path, bound_limit=4, patience=0.0) as workers:
+            first = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+            second = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+            assert first.pid != second.pid
+            with pytest.raises(ServiceBusy):
+                workers.run(NOTHING, "SELECT 1", OutputFormat.ARROW)
+            first.close()
+            assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
+            second.close()
+
+    def test_a_waiting_query_gets_the_worker_that_becomes_free(self, tmp_path: Path) -> None:
+        with pool(tmp_path, bound_limit=1, patience=20.0) as workers:
+            first = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+            answers: list[str] = []
+            waiting = threading.Thread(
+                target=lambda: answers.append(rows_of(workers, NOTHING, "SELECT 2 AS a"))
+            )
+            waiting.start()
+            assert len(list(first)) > 1
+            waiting.join(timeout=30)
+            assert answers == ['"a"\n2\n']
+
+    def test_the_least_recently_used_map_gives_way(
+        self, tmp_path: Path, views: ViewMap, write_parquet: WriteParquet, bound: Bind
+    ) -> None:
+        other = (bound("leeds.housing", write_parquet("o.parquet", "SELECT 1 AS id")),)
+        with pool(tmp_path, bound_limit=1) as workers:
+            with workers.run(views, "SELECT 1", OutputFormat.CSV) as stream:
+                pid = stream.pid
+                list(stream)
+            rows_of(workers, other, "SELECT 1")
+            wait_for_end(pid)
+
+
+class TestCutResults:
+    @pytest.mark.parametrize("output", list(OutputFormat))
+    @pytest.mark.parametrize("after", [0, 1, 3])
+    def test_a_killed_worker_never_looks_like_a_complete_result(
+        self, workers: QueryWorkers, output: OutputFormat, after: int
+    ) -> None:
+        stream = workers.run(NOTHING, LARGE, output)
+        pieces = [next(stream) for _ in range(after)]
+        os.kill(stream.pid, signal.SIGKILL)
+
+        with pytest.raises(WorkerLost):
+            pieces.extend(stream)
+        assert stream.rows == 0
+        assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
+
+    def test_a_closed_stream_ends_its_worker_at_once(self, workers: QueryWorkers) -> None:
+        stream = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+        next(stream)
+        stream.close()
+
+        wait_for_end(stream.pid)
+        with pytest.raises(WorkerLost):
+            list(stream)
+
+    def test_another_thread_can_end_a_stream_that_is_waited_for(
+        self, workers: QueryWorkers
+    ) -> None:
+        endless = "SELECT count(*), '' FROM range(1000000) a, range(1000000) b"
+        stream = workers.run(NOTHING, f"{LARGE} UNION ALL {endless}", OutputFormat.CSV)
+        threading.Timer(0.3, stream.close).start()
+
+        with pytest.raises(WorkerLost):
+            list(stream)
+
+    def test_rows_and_bytes_are_known_at_the_end(self, workers: QueryWorkers) -> None:
+        stream = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+        size = sum(map(len, stream))
+
+        assert (stream.rows, stream.bytes) == (3_000_000, size)
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT count(*) FROM range(100000000000) a, range(1000) b",
+            "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n FROM r) SELECT count(*) FROM r",
+            "SELECT levenshtein(repeat('a', 300000), repeat('b', 300000))",
+        ],
+    )
+    def test_a_query_ends_at_its_deadline_and_the_next_one_works(
+        self, workers: QueryWorkers, sql: str
+    ) -> None:
+        workers.parse(sql)
+        with pytest.raises(QueryTimedOut):
+            workers.run(NOTHING, sql, OutputFormat.ARROW, deadline=0.5)
+
+        assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT length(repeat('x', 2000000000)) + length(repeat('y', 2000000000))",
+            "SELECT list(repeat('x', 1000) || i) FROM range(100000000) t(i)",
+        ],
+    )
+    def test_memory_is_watched_from_outside(self, workers: QueryWorkers, sql: str) -> None:
+        with pytest.raises((QueryTooLarge, QueryTimedOut)):
+            workers.run(NOTHING, sql, OutputFormat.ARROW)
+
+        assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
+
+    def test_the_watch_and_not_the_engine_ends_what_ignores_the_engines_limit(
+        self, tmp_path: Path
+    ) -> None:
+        limits = msgspec.structs.replace(SMALL, memory=400 * 1024**2)
+        sql = "SELECT length(lpad('x', 2000000000, 'y'))"
+        with pool(tmp_path, limits) as workers, pytest.raises(QueryTooLarge, match="400 MiB"):
+            workers.run(NOTHING, sql, OutputFormat.ARROW)
+
+    def test_spilling_is_bounded(self, tmp_path: Path) -> None:
+        limits = msgspec.structs.replace(SMALL, memory=300 * 1024**2, scratch=50 * 1024**2)
+        sql = "SELECT * FROM range(30000000) t(i) ORDER BY hash(i)"
+        with pool(tmp_path, limits) as workers, pytest.raises(QueryTooLarge):
+            list(workers.run(NOTHING, sql, OutputFormat.ARROW))
+
+    def test_a_result_is_bounded_in_bytes(self, tmp_path: Path) -> None:
+        limits = msgspec.structs.replace(SMALL, result=2 * 1024**2)
+        with pool(tmp_path, limits) as workers:
+            stream = workers.run(NOTHING, LARGE, OutputFormat.CSV)
+            with pytest.raises(QueryTooLarge):
+                list(stream)
+            wait_for_end(stream.pid)
+
+    def test_a_result_that_nobody_reads_is_ended(self, tmp_path: Path) -> None:
+        limits = msgspec.structs.replace(SMALL, stall=0.0)
+        with pool(tmp_path, limits) as workers:
+            stream = workers.run(NOTHING, LARGE, OutputFormat.CSV)
+            wait_for_end(stream.pid)
+            with pytest.raises(QueryTimedOut, match="not read on"):
+                list(stream)
+
+    def test_a_large_result_passes_through_little_memory(self, workers: QueryWorkers) -> None:
+        stream = workers.run(NOTHING, LARGE, OutputFormat.JSON)
+        for piece in stream:
+            assert len(piece) <= 8 * 1024**2
+        status = Path(f"/proc/{stream.pid}/status").read_text()
+        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+
+        assert int(peak.split()[1]) * 1024 < 400 * 1024**2
+
+
+class TestErrors:
+    def test_an_error_after_the_first_rows_of_a_small_result_is_raised_by_run(
+        self, workers: QueryWorkers
+    ) -> None:
+        sql = "SELECT CASE WHEN i = 250000 THEN 'abc' ELSE '1' END::INT FROM range(300000) t(i)"
+
+        with pytest.raises(QueryFailed, match="Could not convert string 'abc'"):
+            list(workers.run(NOTHING, sql, OutputFormat.ARROW))
+
+    def test_a_worker_lives_on_after_an_error_of_the_statement(self, workers: QueryWorkers) -> None:
+        with workers.run(NOTHING, "SELECT 1", OutputFormat.CSV) as stream:
+            list(stream)
+        with pytest.raises(QueryFailed):
+            workers.run(NOTHING, "SELECT missing", OutputFormat.CSV)
+        with workers.run(NOTHING, "SELECT 1", OutputFormat.CSV) as again:
+            list(again)
+
+        assert again.pid == stream.pid
+
+    def test_no_error_tells_where_files_lie(
+        self, workers: QueryWorkers, tmp_path: Path, bound: Bind
+    ) -> None:
+        broken = tmp_path / "broken.parquet"
+        broken.write_bytes(b"PAR1 this is not Parquet PAR1")
+
+        with pytest.raises(QueryFailed) as failed:
+            workers.run((bound("a.b", broken),), "FROM a.b", OutputFormat.CSV)
+        assert str(tmp_path) not in failed.value.detail
+        assert "a.b" in failed.value.detail
+
+    @pytest.mark.parametrize(
+        "change", ["ATTACH ':memory:' AS other", "CREATE TEMP MACRO lower(x) AS 'changed'"]
+    )
+    def test_what_slips_past_the_check_changes_nothing_for_the_next_query(
+        self, workers: QueryWorkers, change: str
+    ) -> None:
+        with suppress(QueryFailed):
+            list(workers.run(NOTHING, change, OutputFormat.CSV))
+        sql = "SELECT lower('A') AS a, (SELECT count(*) FROM duckdb_databases()) AS n"
+
+        assert rows_of(workers, NOTHING, sql) == '"a","n"\n"a",3\n'
