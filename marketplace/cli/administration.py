@@ -91,7 +91,7 @@ def add_organisation(
 
 @organisation.command(name="list")
 def list_organisations(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """Every organisation."""
+    """List every organisation."""
     with operator.administration() as administration:
         found = administration.organisations()
     if json:
@@ -117,7 +117,7 @@ def add_person(
 
 @person.command(name="list")
 def list_people(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """Every person."""
+    """List every person."""
     with operator.administration() as administration:
         found = administration.people()
     if json:
@@ -161,7 +161,7 @@ def add_squad(
 
 @squad.command(name="list")
 def list_squads(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """Every squad and other project."""
+    """List every squad and other project."""
     with operator.administration() as administration:
         found = administration.projects()
     if json:
@@ -286,7 +286,7 @@ def issue_token(
 
 @token.command(name="list")
 def list_tokens(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """Every token, without its secret."""
+    """List every token, without its secret."""
     with operator.administration() as administration:
         names = {one.id: one.email for one in administration.people()}
         found = administration.tokens()

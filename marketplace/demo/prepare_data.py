@@ -34,7 +34,7 @@ def records(raw: bytes) -> Iterator[tuple[list[bytes], bytes]]:
     """Split CSV bytes into records of raw fields (quotes kept) and the line end of each."""
     fields: list[bytes] = []
     for match in _FIELD.finditer(raw):
-        if match.start() == len(raw):
+        if match.start() == len(raw) and not fields:
             break
         fields.append(match[1])
         if match[2] != b",":

@@ -1,0 +1,206 @@
+"""The command line: errors told with their exit code, nothing secret in arguments, JSON at hand."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from cyclopts import App
+
+from catalogue.errors import ContractBroken
+from marketplace.cli import main, screen
+from marketplace.cli.application import application
+from marketplace.cli.failures import exit_code_of
+from marketplace.cli.screen import clean
+from marketplace.errors import StatementRefused
+
+UNUSED_PORT = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MARKETPLACE_URL", "MARKETPLACE_TOKEN", "MARKETPLACE_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def leaves(app: App, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], App]]:
+    """Every command that does something, with the words that call it."""
+    names = [name for name in app if not name.startswith("-")]
+    if not names:
+        yield path, app
+    for name in names:
+        yield from leaves(app[name], (*path, name))
+
+
+COMMANDS = dict(leaves(application()))
+
+# These answer with a sentence, a file or a running service; a program has the exit code.
+WITHOUT_A_TABLE = {
+    ("demo",),
+    ("serve",),
+    ("pull",),
+    ("return",),
+    ("reject",),
+    ("cancel",),
+    ("revoke",),
+    ("admin", "organisation", "add"),
+    ("admin", "person", "add"),
+    ("admin", "squad", "add"),
+    ("admin", "squad", "member"),
+    ("admin", "squad", "leave"),
+    ("admin", "secondment", "add"),
+    ("admin", "secondment", "end"),
+    ("admin", "token", "revoke"),
+    ("admin", "stage"),
+}
+
+
+def options(command: App) -> set[str]:
+    """Every option of a command, as a person writes it."""
+    return {name for argument in command.assemble_argument_collection() for name in argument.names}
+
+
+def test_the_walk_over_the_commands_finds_them():
+    assert ("publish",) in COMMANDS
+    assert ("admin", "token", "issue") in COMMANDS
+    assert set(COMMANDS) >= WITHOUT_A_TABLE
+
+
+@pytest.mark.parametrize("words", sorted(set(COMMANDS) - WITHOUT_A_TABLE), ids=" ".join)
+def test_every_command_that_shows_a_table_can_write_json(words: tuple[str, ...]):
+    assert "--json" in options(COMMANDS[words])
+
+
+@pytest.mark.parametrize("words", sorted(COMMANDS), ids=" ".join)
+def test_no_command_takes_a_secret_as_an_argument(words: tuple[str, ...]):
+    assert not options(COMMANDS[words]) & {"--token", "--secret", "--password", "--key"}
+
+
+@pytest.mark.parametrize("words", sorted(COMMANDS), ids=" ".join)
+def test_every_command_says_what_it_does(words: tuple[str, ...]):
+    assert len(COMMANDS[words].help.split()) > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "told"),
+    [
+        (["nonsense"], 2, "Not a command"),
+        (["query"], 2, "Not a command"),
+        (["datasets"], 4, "No token was given"),
+        (["publish", "nowhere.csv", "mhclg.x"], 2, "no file nowhere.csv"),
+        (["audit", "verify", "--data", "nowhere"], 2, "no marketplace in"),
+        (["admin", "stage", "--dataset", "no address"], 2, "not the address of a dataset"),
+        (["request", "mhclg.x"], 2, "not complete"),
+    ],
+)
+def test_an_error_is_told_with_its_exit_code_and_without_a_traceback(
+    arguments: list[str],
+    exit_code: int,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == exit_code
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Next: " in error
+    assert "Traceback" not in error
+
+
+def test_a_service_that_does_not_answer_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MARKETPLACE_TOKEN", "dmk_something")
+    assert main(["datasets", "--url", UNUSED_PORT]) == 8
+    error = capsys.readouterr().err
+    assert "dmk_something" not in error
+    assert UNUSED_PORT in error
+
+
+def test_a_token_is_read_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "token"
+    path.write_text("dmk_from_a_file\n")
+    assert main(["datasets", "--url", UNUSED_PORT, "--token-file", str(path)]) == 8
+    assert main(["datasets", "--token-file", str(tmp_path / "none")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_findings_are_listed_line_by_line(capsys: pytest.CaptureFixture[str]):
+    def refuse() -> None:
+        raise ContractBroken("It does not fit.", next_step="Look.", lines=["Line 3: no date."])
+
+    assert exit_code_of(refuse) == 6
+    assert capsys.readouterr().err.splitlines()[1:] == ["  Line 3: no date.", "Next: Look."]
+
+
+def test_an_unforeseen_error_is_told_in_a_line(capsys: pytest.CaptureFixture[str]):
+    def fail() -> None:
+        raise RuntimeError("something broke")
+
+    assert exit_code_of(fail) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_a_terminal_would_obey_is_not_sent_to_it(capsys: pytest.CaptureFixture[str]):
+    def refuse() -> None:
+        raise StatementRefused("\x1b]0;title\x07 [red]no[/red] \u202egnp.exe\nNext: pay")
+
+    exit_code_of(refuse)
+    assert capsys.readouterr().err == (
+        "Statement refused: \ufffd]0;title\ufffd [red]no[/red] \ufffdgnp.exe Next: pay\n"
+    )
+
+
+def test_json_is_written_unfolded(capsys: pytest.CaptureFixture[str]):
+    value = {"a": "x" * 300}
+    screen.show_json(value)
+    assert msgspec.json.decode(capsys.readouterr().out) == value
+
+
+def test_nothing_is_shown_for_an_absent_value():
+    assert clean(None) == ""
+
+
+CLIENT_ONLY = """
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {
+            "alembic", "boto3", "casbin", "cryptography", "duckdb", "litestar", "psycopg",
+            "python_calamine", "rfc8785", "simpleeval", "sqlalchemy", "uvicorn",
+        }:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from marketplace.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "told"),
+    [
+        (["datasets", "--url", UNUSED_PORT], 8, "No answer"),
+        (["--help"], 0, ""),
+        (["serve"], 2, "pip install 'data-marketplace[server]'"),
+        (["demo"], 2, "pip install 'data-marketplace[server]'"),
+        (["audit", "verify"], 2, "pip install 'data-marketplace[server]'"),
+        (["admin", "person", "list"], 2, "pip install 'data-marketplace[server]'"),
+    ],
+)
+def test_the_clients_commands_run_without_the_service_installed(
+    arguments: list[str], exit_code: int, told: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MARKETPLACE_TOKEN", "dmk_something")
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT_ONLY, *arguments], capture_output=True, text=True
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (exit_code, False), done.stderr
+    assert told in done.stderr
