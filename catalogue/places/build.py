@@ -3,7 +3,8 @@
     python -m catalogue.places.build FOLDER
 
 FOLDER holds `uk_local_authorities_future.csv`, `lookup_name_to_registry.csv` (mySociety),
-`geo_la_all_codes.csv` and `geo_rgn_all_codes.csv` (ONS). The result depends on nothing else.
+`geo_la_all_codes.csv`, `geo_utla_all_codes.csv` and `geo_rgn_all_codes.csv` (ONS). The result
+depends on nothing else.
 """
 
 import csv
@@ -52,6 +53,10 @@ class Lookups:
         self.regions = {
             row["RGNNM"]: row["RGNCD"] for row in _read(folder / "geo_rgn_all_codes.csv")
         }
+        upper = {row["UTLACD"]: row for row in _read(folder / "geo_utla_all_codes.csv")}
+        self._region_of = {
+            code: row["RGNNM"] for code, row in (upper | self.districts).items() if row["RGNNM"]
+        }
         self.former = self._former_codes()
 
     def current(self, code: str) -> str:
@@ -59,6 +64,12 @@ class Lookups:
         while code in self.former:
             code = self.former[code]
         return code
+
+    def region(self, row: Row) -> str:
+        """The region of a council. ONS wins: mySociety has Lincolnshire and Derbyshire elsewhere."""
+        successor = self.code_of.get(row["replaced-by"].split(",")[0], "")
+        name = self._region_of.get(row["gss-code"]) or self._region_of.get(successor, row["region"])
+        return name if name in self.regions else ""
 
     def _former_codes(self) -> dict[str, str]:
         """Recodes: the same council under another code, by either publisher."""
@@ -117,7 +128,7 @@ def _council(lookups: Lookups, row: Row) -> Row:
         "official_name": row["official-name"],
         "kind": _KINDS[row["local-authority-type"]],
         "nation": row["nation"],
-        "region": row["region"] if row["region"] in lookups.regions else "",
+        "region": lookups.region(row),
         "since": row["start-date"],
         "until": row["end-date"],
     }
@@ -133,32 +144,19 @@ def _name(row: Row) -> str:
 def _members(lookups: Lookups) -> list[Row]:
     """Which area covers which, one step each; who reads it goes on from there."""
     found: set[tuple[str, str]] = set()
-    for name, code in lookups.regions.items():
+    for code in lookups.regions.values():
         found.add((_NATIONS["England"], code))
-        found |= {(code, _member(lookups, row)) for row in _within(lookups, "region", name)}
-    for nation in ("Wales", "Scotland", "Northern Ireland"):
-        within = _within(lookups, "nation", nation)
-        found |= {(_NATIONS[nation], _member(lookups, row)) for row in within}
     for row in lookups.councils:
-        member = _member(lookups, row)
+        member = lookups.current(row["gss-code"])
+        if row["local-authority-type"] not in ("COMB", "SRA"):
+            region = lookups.regions.get(lookups.region(row))
+            found.add((region or _NATIONS[row["nation"]], member))
         if row["combined-authority"]:
             found.add((lookups.code_of[row["combined-authority"]], member))
         county = _county(lookups, row)
         if county:
             found.add((county, member))
     return [{"area": area, "member": member} for area, member in found]
-
-
-def _within(lookups: Lookups, column: str, value: str) -> list[Row]:
-    return [
-        row
-        for row in lookups.councils
-        if row[column] == value and row["local-authority-type"] not in ("COMB", "SRA")
-    ]
-
-
-def _member(lookups: Lookups, row: Row) -> str:
-    return lookups.current(row["gss-code"])
 
 
 def _county(lookups: Lookups, row: Row) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Connection
 
 from catalogue import collect, datasets, records, releases
 from catalogue.address import DatasetAddress
@@ -213,6 +214,32 @@ def test_a_commit_and_a_collection_at_the_same_moment_never_lose_a_file(
             assert committing.result() == (key not in condemning.result())
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_commit_between_the_collectors_own_looks_loses_no_file(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has one writer at a time; on PostgreSQL each statement sees its own moment."""
+    world = World(database, tmp_path)
+    intent = world.begin()
+    key = world.upload(intent, b"x")
+    world.store.put_at[key] = START - 2 * GRACE
+    committed: list[Release] = []
+
+    def then_commit(look: Callable[[Connection], frozenset[str]]) -> None:
+        def looking(connection: Connection) -> frozenset[str]:
+            seen = look(connection)
+            if not committed:
+                committed.append(world.commit(intent, [key], "homes"))
+            return seen
+
+        monkeypatch.setattr(collect, look.__name__, looking)
+
+    then_commit(collect._closed_intents)
+    then_commit(collect._live_keys)
+    assert world.condemn() == ()
+    assert len(committed) == 1
+
+
 class Collection(RuleBasedStateMachine):
     """Publishers that crash, lose, come late or lose their answer, and a collector among them.
 
@@ -305,10 +332,11 @@ class Collection(RuleBasedStateMachine):
 
     @rule()
     def condemn(self) -> None:
-        self.world.condemn()
-        expired = [i.id for i in self.intents if i.expires_at <= self.world.now]
-        for intent in expired:
-            self.open.pop(intent, None)
+        for intent in self.intents:
+            if intent.expires_at <= self.world.now:
+                self.open.pop(intent.id, None)
+        condemned = set(self.world.condemn())
+        assert not condemned & set().union(*self.released.values(), *self.open.values())
 
     @rule(crash=st.booleans())
     def sweep(self, crash: bool) -> None:
