@@ -5,6 +5,7 @@ import pytest
 from access_policies.vocabulary import Audience
 from catalogue import releases
 from catalogue.address import DatasetAddress
+from catalogue.dataset import Release
 from catalogue.errors import ContractBroken, ReleaseConflict, StoreUnfit
 from connectors.errors import StoreUnavailable
 from marketplace.audit import entries
@@ -133,7 +134,7 @@ def test_who_may_not_know_of_a_dataset_does_not_find_it(world) -> None:
     assert [str(dataset.address) for dataset in found] == ["mhclg.rough_sleeping"]
 
 
-def _latest(world):
+def _latest(world) -> Release | None:
     with world.marketplace.database.reading() as connection:
         return releases.latest(connection, HOMES)
 
