@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 WORLD := demo-world
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -17,7 +17,7 @@ serve: $(WORLD)/tokens.json ## Serve the demo's world and say where and how to g
 	@$(BIN)/marketplace serve --data $(WORLD)
 
 test: .venv/dev.stamp ## Run every test
-	@$(BIN)/pytest -n 2 -q
+	@$(BIN)/pytest -n 2 --dist loadfile -q
 
 static: .venv/dev.stamp ## Check form, lint, types, imports and spelling
 	$(BIN)/ruff format --check

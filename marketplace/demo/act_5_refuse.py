@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from marketplace.client import MarketplaceProblem, StreamCut
-from marketplace.clock import LONDON, end_of_last_day, system_clock
+from marketplace.clock import LONDON, end_of_last_day
 from marketplace.demo.act_3_share import TEMPORARY_ACCOMMODATION, approve, ask
 from marketplace.demo.act_4_use import SQL
 from marketplace.demo.cast import MEMBER, OUTSIDER, PAYMENTS_OWNER, Character
@@ -75,7 +75,7 @@ def _revoke_while_reading(world: World, telling: Telling) -> None:
 
 
 def _come_back_to_today(world: World, telling: Telling) -> None:
-    world.clock.move_to(max(world.clock(), system_clock()))
+    world.clock.move_to(max(world.clock(), world.present()))
     last_day = world.calendar.secondment_last_day
     approve(world, ask(world, last_day), last_day)
     with world.acting(MEMBER.key) as client:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from marketplace.clock import Clock, system_clock
 from marketplace.demo.act_1_register import register
 from marketplace.demo.act_2_publish import publish
 from marketplace.demo.act_3_share import share
@@ -23,15 +24,17 @@ ACTS = (
 )
 
 
-def tell(keep: Path | None = None, console: Console | None = None) -> tuple[Outcome, ...]:
-    """Tell the whole story and return what came of each thing tried.
+def tell(
+    keep: Path | None = None, console: Console | None = None, present: Clock = system_clock
+) -> tuple[Outcome, ...]:
+    """Tell the whole story and return what came of each thing tried. It ends at `present`.
 
     With `keep`, the world stays in that folder and `marketplace serve --data` goes on from it.
     Raises whatever did not come out as the story says.
     """
     telling = Telling(console or Console(highlight=False), steps=len(ACTS))
     telling.console.print("The Data Marketplace: publish, share, use, on real open data.")
-    with world(keep) as built:
+    with world(keep, present) as built:
         for title, act in ACTS:
             with telling.step(title):
                 act(built, telling)

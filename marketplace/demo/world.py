@@ -13,7 +13,7 @@ from pathlib import Path
 
 from marketplace.bootstrap import Marketplace, opened
 from marketplace.client import Client, connect
-from marketplace.clock import LONDON, start_of_day, system_clock
+from marketplace.clock import LONDON, Clock, start_of_day
 from marketplace.demo.story_clock import StoryClock
 from marketplace.errors import SettingInvalid
 from marketplace.serve import running
@@ -74,6 +74,7 @@ class World:
     keepsakes: Keepsakes
     url: str
     clock: StoryClock
+    present: Clock
     calendar: Calendar
     marketplace: Marketplace
     tokens: dict[str, str] = field(default_factory=dict)
@@ -97,15 +98,14 @@ class World:
 
 
 @contextmanager
-def world(keep: Path | None) -> Iterator[World]:
-    """Build an empty world and serve it for the length of a block.
+def world(keep: Path | None, present: Clock) -> Iterator[World]:
+    """Build an empty world, a month before the present, and serve it for the length of a block.
 
     With `keep`, in that folder, with everybody's token beside it at the end; else in a temporary
     one. Raises SettingInvalid where the folder holds something else than an earlier demo's world.
     """
     with _folder(keep) as folder:
-        now = system_clock()
-        calendar = Calendar(today=now.astimezone(LONDON).date())
+        calendar = Calendar(today=present().astimezone(LONDON).date())
         clock = StoryClock(calendar.opening)
         settings = Settings(data=folder)
         with (
@@ -119,6 +119,7 @@ def world(keep: Path | None) -> Iterator[World]:
                 keepsakes=Keepsakes(folder=Path(copies)),
                 url=url,
                 clock=clock,
+                present=present,
                 calendar=calendar,
                 marketplace=marketplace,
             )

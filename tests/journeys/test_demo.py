@@ -1,0 +1,188 @@
+"""The demo tells the six steps, and what the README shows works on the world that it leaves."""
+
+import json
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from marketplace.bootstrap import opened
+from marketplace.cli import main
+from marketplace.demo.cast import CAST
+from marketplace.demo.story import tell
+from marketplace.demo.telling import Outcome
+from marketplace.demo.world import world
+from marketplace.errors import SettingInvalid
+from marketplace.serve import running
+from marketplace.settings import Settings
+
+README = Path(__file__).parents[2] / "README.md"
+
+# After the last act, and before every day that the README names.
+PRESENT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def present() -> datetime:
+    return PRESENT
+
+
+@dataclass(frozen=True)
+class Told:
+    outcomes: tuple[Outcome, ...]
+    text: str
+    folder: Path
+
+    def result(self, step: int, tried: str) -> str:
+        """What came of the one thing that was tried in a step and begins so."""
+        (found,) = [
+            outcome.result
+            for outcome in self.outcomes
+            if outcome.step == step and outcome.tried.startswith(tried)
+        ]
+        return found
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    folder = tmp_path_factory.mktemp("demo") / "demo-world"
+    written = StringIO()
+    outcomes = tell(folder, Console(file=written, width=200), present)
+    return Told(outcomes, written.getvalue(), folder)
+
+
+@pytest.fixture(scope="module")
+def tokens(told: Told) -> dict[str, str]:
+    read: dict[str, str] = json.loads((told.folder / "tokens.json").read_text())
+    return read
+
+
+@pytest.fixture
+def served(
+    told: Told, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """The kept world, served, with the squad member's environment in the folder beside it."""
+    with (
+        opened(Settings(data=told.folder), clock=present) as marketplace,
+        running(marketplace) as url,
+    ):
+        environment = {"MARKETPLACE_URL": url, "MARKETPLACE_TOKEN": tokens["squad_member"]}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("MARKETPLACE_PROJECT", raising=False)
+        monkeypatch.chdir(told.folder.parent)
+        yield environment
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def squad_members_commands() -> list[str]:
+    """Every call of `marketplace` that the README shows to the squad member."""
+    block = next(block for block in blocks("bash") if "marketplace query" in block)
+    lines = block.replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith(".venv/bin/marketplace ")]
+
+
+def test_the_demo_tells_six_steps_and_sums_them_up(told: Told):
+    assert [f"{number} of 6" in told.text for number in range(1, 7)] == [True] * 6
+    assert {outcome.step for outcome in told.outcomes} == set(range(1, 7))
+    summary = told.text[told.text.index("What happened, in ") :]
+    assert all(outcome.tried in summary for outcome in told.outcomes)
+
+
+def test_real_councils_and_departments_are_registered(told: Told):
+    result = told.result(1, "Register organisations")
+    departments, councils = map(int, re.findall(r"\d+", result))
+    assert departments == 699
+    assert councils > 380
+
+
+def test_every_file_is_published_as_its_publisher_has_it(told: Told):
+    assert "296 rows" in told.result(2, "Publish mhclg.temporary_accommodation")
+    assert "11,024 rows" in told.result(2, "Publish leeds.spending.march_2011")
+    assert "9,635 rows" in told.result(2, "Publish trafford.spending.september_2014")
+    assert "474,674 rows" in told.result(2, "Publish manchester.payments")
+
+
+def test_a_total_below_a_table_is_refused_until_the_publisher_says_where_the_table_ends(told: Told):
+    refused = told.result(2, "Publish leeds.spending.july_2013 with")
+    assert refused == "refused: File unreadable"
+    assert (
+        "10,778 rows" in told.outcomes[[o.result for o in told.outcomes].index(refused) + 1].result
+    )
+
+
+def test_the_member_gets_sheffields_row_under_either_code(told: Told):
+    result = told.result(4, "Query over HTTP")
+    assert result == "1 row of 296: Sheffield as E08000039, agreed as E08000019"
+    assert told.result(4, "Look for other rows").startswith("1 row from Sheffield to Sheffield")
+
+
+def test_the_last_day_ends_at_midnight_in_london(told: Told):
+    assert told.result(5, "Query at 23:59:59 on 19 Nov") == "1 row"
+    assert told.result(5, "Query at 00:00:00 on 20 Nov") == "refused: Not allowed"
+
+
+def test_a_revocation_cuts_the_stream(told: Told):
+    assert told.result(5, "Revoke in the middle") == "cut at once, and told as cut"
+    assert told.result(5, "Query after the revocation") == "refused: Not allowed"
+
+
+def test_the_log_is_whole_and_its_copies_are_found_out(told: Told):
+    assert told.result(6, "Verify the audit log").startswith("whole: ")
+    assert told.result(6, "In a copy, change") == "found"
+    assert told.result(6, "In a copy, remove") == "found"
+    assert told.result(6, "Restore the whole log") == "looks whole by itself"
+    assert told.result(6, "Hold the receipt") == "found"
+
+
+def test_the_kept_world_has_everybodys_token_for_its_owner_alone(
+    told: Told, tokens: dict[str, str]
+):
+    assert set(tokens) == {character.key for character in CAST}
+    assert stat.S_IMODE((told.folder / "tokens.json").stat().st_mode) == 0o600
+    assert not any(token in told.text for token in tokens.values())
+
+
+def test_the_commands_of_the_readme_work_on_the_kept_world(
+    served: dict[str, str], capsys: pytest.CaptureFixture[str]
+):
+    shown = squad_members_commands()
+    assert len(shown) >= 7
+    for command in shown:
+        assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
+    assert "679" in capsys.readouterr().out
+    assert Path("sheffield.parquet").stat().st_size > 0
+
+
+def test_the_python_of_the_readme_works_on_the_kept_world(
+    served: dict[str, str], capsys: pytest.CaptureFixture[str]
+):
+    (example,) = blocks("python")
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "[{'la_name': 'Sheffield', 'children_in_ta': 679}]\n"
+
+
+def test_the_call_over_http_of_the_readme_works_on_the_kept_world(served: dict[str, str]):
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    call = next(block for block in blocks("bash") if block.startswith("curl "))
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1:] == ['"Sheffield",679']
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(SettingInvalid, match="something else"), world(tmp_path, present):
+        pass
+    assert (tmp_path / "letter.txt").read_text() == "dear"
