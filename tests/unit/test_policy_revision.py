@@ -1,0 +1,78 @@
+"""The policy revision: no read is recorded under a revision that a finished write has moved."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+
+from access_policies import revision
+from access_policies.rules import set_stage, stage
+from access_policies.vocabulary import Audience
+from marketplace.database import Database
+
+
+def test_the_revision_begins_at_nothing_and_moves_by_one(database: Database):
+    with database.reading() as connection:
+        assert revision.read(connection) == 0
+    with database.writing() as connection:
+        assert revision.lock_shared(connection) == 0
+    for expected in (1, 2):
+        with database.writing() as connection:
+            assert revision.advance(connection) == expected
+    with database.reading() as connection:
+        assert revision.read(connection) == 2
+
+
+def test_a_move_that_is_rolled_back_did_not_happen(database: Database):
+    try:
+        with database.writing() as connection:
+            revision.advance(connection)
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    with database.reading() as connection:
+        assert revision.read(connection) == 0
+
+
+def test_a_read_that_begins_during_a_write_sees_what_the_write_did(database: Database):
+    moved, reading = Event(), Event()
+
+    def write() -> None:
+        with database.writing() as connection:
+            revision.advance(connection)
+            moved.set()
+            reading.wait(10)
+
+    def read() -> int:
+        moved.wait(10)
+        reading.set()
+        with database.writing() as connection:
+            return revision.lock_shared(connection)
+
+    with ThreadPoolExecutor(2) as pool:
+        writer, reader = pool.submit(write), pool.submit(read)
+        writer.result()
+        assert reader.result() == 1
+
+
+def test_many_first_users_at_once_all_get_their_turn(database: Database):
+    together = Barrier(6)
+
+    def step(take: Callable[..., int]) -> int:
+        together.wait(10)
+        with database.writing() as connection:
+            return take(connection)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(step, [revision.advance, revision.lock_shared] * 3))
+    with database.reading() as connection:
+        assert revision.read(connection) == 3
+
+
+def test_what_nobody_has_opened_is_open_to_government_alone(database: Database):
+    with database.writing() as connection:
+        assert stage(connection, "*") is Audience.GOVERNMENT
+        assert stage(connection, "mhclg.housing") is Audience.PUBLIC
+        set_stage(connection, "*", Audience.RESEARCHER)
+        set_stage(connection, "*", Audience.BUSINESS)
+        assert stage(connection, "*") is Audience.BUSINESS
+        assert stage(connection, "mhclg.housing") is Audience.PUBLIC
