@@ -1,6 +1,7 @@
 """A small country to walk the journeys in: a ministry, two councils, a company, one squad."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from access_policies.vocabulary import Audience, Role
 from catalogue.address import TableAddress
 from marketplace import bootstrap
 from marketplace.bootstrap import Marketplace
+from marketplace.client import Client, connect
 from marketplace.delivery import Delivery
 from marketplace.engine.query_messages import OutputFormat
 from marketplace.identity.organisations import Organisation
@@ -19,6 +21,7 @@ from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
 from marketplace.identity.tokens import authenticate
 from marketplace.publish import DatasetDetails, Published
+from marketplace.serve import running
 from marketplace.settings import read_settings
 from marketplace.sharing.agreements import Agreement
 from marketplace.sharing.draft import Approval, RequestDraft
@@ -200,3 +203,17 @@ def marketplace(database_url: str, tmp_path: Path, clock) -> Iterator[Marketplac
 def world(marketplace: Marketplace, tmp_path: Path) -> World:
     """The small country, on each kind of database."""
     return World(marketplace, tmp_path)
+
+
+@pytest.fixture
+def url(marketplace: Marketplace) -> Iterator[str]:
+    """Where the marketplace answers over HTTP."""
+    with running(marketplace) as url:
+        yield url
+
+
+@pytest.fixture
+def acting(world: World, url: str) -> Iterator[Callable[[str], Client]]:
+    """A client of the running service for a person of the small country."""
+    with ExitStack() as held:
+        yield lambda name: held.enter_context(connect(url, token=world.secret(name)))
