@@ -2,11 +2,12 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 
+import pytest
+
 import access_policies
 import catalogue
 import connectors
 import marketplace
-import pytest
 from access_policies.errors import PolicyError
 from catalogue.errors import Problem
 from marketplace.errors import ANSWERS
