@@ -140,9 +140,9 @@ def test_a_large_table_is_sorted_on_disk(
 
     assert extract.rows == 6_000_000
     assert list(into.iterdir()) == [extract.path]
-    ordered = duckdb.sql(
-        f"SELECT bool_and(id >= before) FROM (SELECT id, lag(id) OVER () AS before FROM '{extract.path}')"
-    ).fetchall()
+    previous = f"SELECT id, lag(id) OVER () AS before FROM '{extract.path}'"
+    with duckdb.connect() as connection:
+        ordered = connection.execute(f"SELECT bool_and(id >= before) FROM ({previous})").fetchall()
     assert ordered == [(True,)]
 
 

@@ -57,7 +57,7 @@ def test_every_format_gives_the_same_rows_in_the_same_order(workers: QueryWorker
 def test_a_result_without_rows_has_its_columns(workers: QueryWorkers, output: OutputFormat) -> None:
     data = result(workers, "SELECT 1 AS a, 'x' AS b WHERE false", output)
 
-    columns = {
+    columns: dict[OutputFormat, Any] = {
         OutputFormat.ARROW: lambda: pa.ipc.open_stream(data).read_all().column_names,
         OutputFormat.PARQUET: lambda: parquet.read_table(io.BytesIO(data)).column_names,
         OutputFormat.CSV: lambda: data.decode().strip().replace('"', "").split(","),
