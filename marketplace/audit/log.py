@@ -183,8 +183,8 @@ class AuditLog:
         if frontier.root() != root or (signed and (signed.size, signed.root) != (size, root)):
             raise AuditUnavailable(
                 "The audit log's tree contradicts its signed head: it was tampered with.",
-                next_step="Stop the service and follow deploy/RUNBOOK.md, "
-                '"The audit log does not verify".',
+                next_step="Stop the service and follow 'The audit log does not verify' in "
+                "deploy/RUNBOOK.md.",
             )
         return frontier
 
