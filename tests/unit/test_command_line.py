@@ -54,6 +54,7 @@ WITHOUT_A_TABLE = {
     ("admin", "secondment", "end"),
     ("admin", "token", "revoke"),
     ("admin", "stage"),
+    ("audit", "erase"),
 }
 
 
