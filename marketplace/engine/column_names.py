@@ -102,7 +102,7 @@ def _repeated(titles: Sequence[str]) -> list[str]:
     findings = []
     for places in positions.values():
         if len(places) > 1:
-            spellings = sorted({titles[place - 1][:60] for place in places})
+            spellings = sorted({repr(titles[place - 1][:60]) for place in places})
             columns = ", ".join(map(str, places))
             findings.append(f"Columns {columns} have the same heading: {' / '.join(spellings)}.")
     return findings[:20]

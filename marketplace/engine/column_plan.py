@@ -65,6 +65,10 @@ class ColumnPlan:
         inferred = infer(kinds, self.conventions)
         return replace(self, kinds=kinds, type=inferred.type, note=inferred.note)
 
+    def as_text(self) -> "ColumnPlan":
+        """The plan for a column whose values do not keep to a type after all."""
+        return replace(self, type=TEXT, note="kept as text")
+
     @property
     def open(self) -> bool:
         """Whether nothing seen so far has told anything of the type."""

@@ -87,7 +87,7 @@ def read_sheet(file: Path, options: IngestOptions, limits: Limits) -> TextTable:
         delimiter=",",
         records=None,
         line_ends=True,
-        notes=(f'The table is from the sheet "{name}".', *headings.notes, *facts.notes()),
+        notes=(f"The table is from the sheet {name[:80]!r}.", *headings.notes, *facts.notes()),
     )
 
 
@@ -173,7 +173,7 @@ def _has_cells(workbook: CalamineWorkbook, name: str) -> bool:
 
 
 def _shown(sheets: list[str]) -> list[str]:
-    return [name[:80] for name in sheets[:_SHEETS_SHOWN]]
+    return [repr(name[:80]) for name in sheets[:_SHEETS_SHOWN]]
 
 
 def _refuse_merged(sheet: CalamineSheet, headings: Headings, options: IngestOptions) -> None:

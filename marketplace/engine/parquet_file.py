@@ -60,13 +60,16 @@ def read_parquet_file(
 
     Raises FileUnreadable (damaged, nested columns, more than can be) and ContractBroken.
     """
-    row_bytes = _check_footer(file)
+    metadata = _read_footer(file)
     try:
         types = column_types(connection, file)
     except duckdb.Error:
         raise _damaged() from None
-    names = dict(zip(types, name_columns(list(types), contract), strict=True))
-    offered = _offered(types, names)
+    _refuse_nested(types)
+    # DuckDB gives case twins other names by itself, so the headings are those of the footer.
+    headings = [metadata.schema.column(index).name for index in range(metadata.num_columns)]
+    names = dict(zip(types, name_columns(headings, contract), strict=True))
+    offered = _offered(types, names, dict(zip(types, headings, strict=True)))
     columns = _kept(contract, offered)
     by_name = {name: original for original, name in names.items()}
     values = ", ".join(
@@ -81,7 +84,11 @@ def read_parquet_file(
     relation = f"(SELECT {values} FROM read_parquet({literal(str(file))}))"
     try:
         written = write_parquet(
-            connection, relation, into / "table.parquet", row_bytes=row_bytes, report=tell
+            connection,
+            relation,
+            into / "table.parquet",
+            row_bytes=_row_bytes(metadata),
+            report=tell,
         )
     except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException):
         raise _damaged() from None
@@ -108,8 +115,15 @@ def _damaged() -> FileUnreadable:
     )
 
 
-def _check_footer(file: Path) -> int:
-    """Refuse what declares more than can be read. Returns the declared bytes of a row."""
+def _row_bytes(metadata: parquet.FileMetaData) -> int:
+    unpacked = sum(
+        metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)
+    )
+    return int(unpacked // max(metadata.num_rows, 1))
+
+
+def _read_footer(file: Path) -> parquet.FileMetaData:
+    """The file's own description. Raises FileUnreadable where it declares more than can be read."""
     try:
         metadata = parquet.read_metadata(file)
         unpacked = [
@@ -137,12 +151,12 @@ def _check_footer(file: Path) -> int:
         )
     if metadata.num_columns == 0:
         raise FileUnreadable("The Parquet file has no columns.", next_step="Send a table.")
-    return int(sum(unpacked) // max(rows, 1))
+    return metadata
 
 
-def _offered(types: dict[str, str], names: dict[str, str]) -> TableSchema:
+def _refuse_nested(types: dict[str, str]) -> None:
     findings = [
-        f'Column "{title_of(original)[:80]}" is {type_name[:80]}.'
+        f"Column {title_of(original)[:80]!r} is {type_name[:80]}."
         for original, type_name in types.items()
         if type_name not in _FLAT_TYPES and not type_name.startswith("DECIMAL(")
     ]
@@ -152,12 +166,17 @@ def _offered(types: dict[str, str], names: dict[str, str]) -> TableSchema:
             next_step="Write one plain column per value: numbers, texts, dates, times, booleans.",
             lines=findings[:20],
         )
+
+
+def _offered(types: dict[str, str], names: dict[str, str], headings: dict[str, str]) -> TableSchema:
     return TableSchema(
         columns=tuple(
             Column(
                 name=names[original],
                 type=type_name,
-                title=title_of(original) if title_of(original) != names[original] else "",
+                title=title_of(headings[original])
+                if title_of(headings[original]) != names[original]
+                else "",
             )
             for original, type_name in types.items()
         )

@@ -16,7 +16,7 @@ class PlainCsv:
     `skip` records are above the first row. `records` is how many follow, blank ones included, as
     something other than DuckDB has counted them. `line_ends` says whether cells may hold line
     ends: then the file is read from top to bottom by one thread, since several would have to
-    guess where a record begins.
+    guess where a record begins. `record_end` is what ends a record, where it is known.
     """
 
     path: Path
@@ -26,15 +26,17 @@ class PlainCsv:
     columns: tuple[tuple[int, str], ...]
     records: int
     line_ends: bool
+    record_end: str | None = None
 
     def scan(self) -> str:
         """SQL for every record with all columns as texts c0, c1 ..."""
         columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(self.width))
+        ended = f"new_line = {literal(self.record_end)}, " if self.record_end else ""
         return (
             f"read_csv({literal(str(self.path))}, columns = {{{columns}}}, auto_detect = false, "
             f"header = false, skip = {self.skip}, delim = {literal(self.delimiter)}, quote = '\"', "
             f"escape = '\"', strict_mode = true, null_padding = false, ignore_errors = false, "
-            f"max_line_size = {LONGEST_RECORD}, parallel = {'false' if self.line_ends else 'true'})"
+            f"{ended}max_line_size = {LONGEST_RECORD}, parallel = {'false' if self.line_ends else 'true'})"
         )
 
     def relation(self, only: tuple[str, ...] | None = None, limit: int | None = None) -> str:

@@ -86,7 +86,11 @@ def _read_csv(
     progress: Callable[[Progress], None],
 ) -> TextTable:
     text = prepare_text(
-        file, encoding=options.encoding, scratch=scratch, limit=limits.scratch, progress=progress
+        file,
+        encoding=options.encoding,
+        scratch=scratch,
+        limit=limits.scratch // 2,
+        progress=progress,
     )
     delimiter, reason = choose_delimiter(text.path, options.delimiter)
     rows = CsvRows(text.path, delimiter)

@@ -5,6 +5,7 @@ refused with the option that settles it.
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +19,12 @@ Row = tuple[int, list[str]]
 FINDINGS_SHOWN = 20
 _ROWS_SEARCHED = 100
 _MOST_COLUMNS = 2000
+# What no heading is: a date, an area code, an amount; years and short numbers may be headings.
+_DATA = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{2,4}.*"
+    r"|[0-9]{1,2}[ -][A-Za-z]{3}[ -][0-9]{2,4}|[EWSNK][0-9]{8}"
+    r"|[-(]?£?-?[0-9][0-9,]*[.][0-9]+[)]?|[-(]?£-?[0-9].*|-[0-9]+|[0-9]{5,}"
+)
 
 
 class Rows(Protocol):
@@ -56,9 +63,9 @@ def find_headings(rows: Rows, options: IngestOptions) -> Headings:
         headings = _given_headings(rows, options.header_line)
     else:
         headings = _first_wide_row(sample, rows.unit)
+        _refuse_data_as_headings(headings, rows.unit)
     following = [row for row in sample if row[0] > headings.line and any(row[1])]
     _refuse_columns_without_heading(headings, following, rows.unit)
-    _refuse_data_as_headings(headings, following, rows.unit)
     return headings
 
 
@@ -76,7 +83,7 @@ def _given_headings(rows: Rows, wanted: int) -> Headings:
 
 
 def _first_wide_row(sample: Sequence[Row], unit: str) -> Headings:
-    if not any(any(cells) for _, cells in sample):
+    if not any(_filled(cells) for _, cells in sample):
         raise FileUnreadable(
             "The file is empty: it has neither headings nor rows.",
             next_step="Send a file whose first row holds the column headings.",
@@ -132,17 +139,18 @@ def _refuse_columns_without_heading(
         )
 
 
-def _refuse_data_as_headings(headings: Headings, following: Sequence[Row], unit: str) -> None:
+def _refuse_data_as_headings(headings: Headings, unit: str) -> None:
+    """Raise where a file may have no headings: the first row would be lost without a word."""
     named = [text for text in headings.texts if text]
-    if following and all(_is_number(text) for text in named):
+    like_data = [text for text in named if _DATA.fullmatch(text)]
+    if like_data or all(text.isdigit() for text in named):
+        example = (like_data or named)[0]
         raise FileUnreadable(
-            f"{unit.capitalize()} {headings.line}, where the headings should be, holds numbers only.",
-            next_step="Add a row of column headings, or set header_line to the one that holds them.",
+            f"{unit.capitalize()} {headings.line}, where the headings should be, looks like data: "
+            f"it holds {example[:40]!r}.",
+            next_step="Add a row of column headings. If these are the headings, set header_line "
+            f"to {headings.line}.",
         )
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("-£").replace(",", "").replace(".", "", 1).isdigit()
 
 
 class TableRows:

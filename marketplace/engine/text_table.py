@@ -20,7 +20,7 @@ from catalogue.errors import ContractBroken
 from catalogue.table_schema import TableSchema
 from marketplace.engine.column_names import name_columns, title_of
 from marketplace.engine.column_plan import ColumnPlan, count_kinds
-from marketplace.engine.column_types import AREA_CODE, Conventions
+from marketplace.engine.column_types import AREA_CODE, TEXT, Conventions
 from marketplace.engine.ingest_job import Ingested, IngestOptions, Progress
 from marketplace.engine.instance import identifier, literal
 from marketplace.engine.parquet_writing import write_parquet
@@ -147,6 +147,7 @@ class TextTableReading:
             columns=tuple(enumerate(self._names)),
             records=records,
             line_ends=line_ends,
+            record_end="\\n",
         )
         return plain, _blank_note(rows.blank)
 
@@ -214,16 +215,24 @@ class TextTableReading:
     def _write(
         self, plain: PlainCsv, plans: list[ColumnPlan]
     ) -> tuple[WrittenFile, list[ColumnPlan]]:
-        for attempt in ("the first rows", "all rows"):
+        """Write the Parquet; where a value does not fit, look at all values and write again."""
+        seen_all = plain.records <= _SAMPLE
+        while True:
             try:
                 return self._copy(plain, plans), plans
             except duckdb.InvalidInputException as error:
-                if not re.search(self._unfit, str(error)):
+                found = re.search(f"{self._unfit}([a-z0-9_]+)", str(error))
+                if found is None:
                     raise
-            if attempt == "the first rows":
-                typed = [plan.name for plan in plans if plan.type != "VARCHAR"]
+            unfit = next(plan for plan in plans if plan.name == found[1])
+            if not seen_all:
+                seen_all = True
+                typed = [plan.name for plan in plans if plan.type != TEXT]
                 plans = self._seen_all(plain, plans, typed)
-        raise self._contract_broken(plain, plans)
+            elif unfit.contract is None:
+                plans = [plan.as_text() if plan is unfit else plan for plan in plans]
+            else:
+                raise self._contract_broken(plain, plans)
 
     def _copy(self, plain: PlainCsv, plans: Sequence[ColumnPlan]) -> WrittenFile:
         values = ", ".join(plan.value(f"{self._unfit}{plan.name}") for plan in plans)
@@ -265,7 +274,7 @@ class TextTableReading:
         ).fetchall()
         lines = lines_of(self._table_rows(), (row for row, _ in rows))
         findings = [
-            f'{self._table.rows.unit} {lines[row]}: column "{plan.title}": '
+            f'{self._table.rows.unit} {lines.get(row, "?")}: column "{plan.title}": '
             f"{text[:_SHOWN_VALUE]!r} is not {plan.expectation()}"
             for row, texts in rows
             for plan, text in zip(fixed, texts, strict=True)
@@ -320,7 +329,7 @@ class TextTableReading:
         unit = self._table.rows.unit
         raise FileUnreadable(
             f"The table seems to end before {unit} {lines[0]}: from there on nearly all cells are "
-            "empty, as in footnotes.",
+            "empty, as in totals and footnotes.",
             next_step="Remove what is below the table, or set last_line to its last "
             f"{unit} ({lines[-1]} if these rows belong to it).",
         )
