@@ -258,7 +258,9 @@ class _Pool:
             for other in evicted:
                 other.close()
             if worker is None:
-                return self._bind(views)
+                worker = self._bind(views)
+                self.refill()
+                return worker
             if worker.fit():
                 return worker
             self.give_back(worker, fit=False)
@@ -349,9 +351,7 @@ class _Pool:
     def _take_spare(self) -> ConfinedProcess:
         with self._changed:
             spare = self._spares.popleft() if self._spares else None
-        spare = spare or self._start_spare()
-        self.refill()
-        return spare
+        return spare or self._start_spare()
 
     def _keep_spare(self, spare: ConfinedProcess) -> None:
         with self._changed:

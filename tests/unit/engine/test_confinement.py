@@ -237,3 +237,52 @@ def test_a_process_that_cannot_start_is_told_as_lost(
         process.close()
     assert "could not start" in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+WITHOUT_LANDLOCK = """
+import sys
+from marketplace.engine import confinement
+from marketplace.engine.limits import Limits
+from marketplace.errors import ConfinementMissing
+
+confinement.landlock_version = lambda: 0
+print(confinement.confine(Limits(), read=(), write=()))
+try:
+    confinement.confine(Limits(require_confinement=True), read=(), write=())
+except ConfinementMissing as missing:
+    print(missing.detail)
+"""
+
+
+def test_where_the_kernel_lacks_landlock_the_service_says_so_and_refuses_where_it_is_required() -> (
+    None
+):
+    said = subprocess.run(
+        [sys.executable, "-c", WITHOUT_LANDLOCK], capture_output=True, check=True, text=True
+    ).stdout.splitlines()
+
+    assert said[0] == "not confined: this kernel has no Landlock"
+    assert "could read files that are not its own" in said[1]
+
+
+@needs_landlock
+def test_a_process_that_already_has_threads_is_not_confined() -> None:
+    # Landlock would not bind the other threads, so this must never pass unnoticed.
+    script = """
+import threading
+from marketplace.engine.confinement import confine
+from marketplace.engine.limits import Limits
+stop = threading.Event()
+thread = threading.Thread(target=stop.wait)
+thread.start()
+try:
+    confine(Limits(), read=(), write=())
+except Exception as error:
+    print(type(error).__name__)
+stop.set()
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
+
+    assert said.stdout == "ConfinementMissing\n"
