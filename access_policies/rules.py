@@ -45,6 +45,14 @@ class GrantKind(StrEnum):
 
 
 _PREFERENCE = tuple(GrantKind)
+_KNOWING = frozenset({Action.DISCOVER, Action.READ_METADATA})
+_MAY_ALLOW: dict[GrantKind, frozenset[Action]] = {
+    GrantKind.AGREEMENT: _KNOWING | DATA_ACTIONS,
+    GrantKind.ROLE: frozenset(Action),
+    GrantKind.OFFER: _KNOWING | DATA_ACTIONS,
+    GrantKind.LISTING: _KNOWING,
+    GrantKind.DENIAL: frozenset(),
+}
 _KINDS = frozenset(kind.value for kind in GrantKind)
 _ACTIONS = frozenset(action.value for action in Action) | {ANY}
 
@@ -105,17 +113,16 @@ def write(connection: Connection, rule: Rule) -> None:
         raise InvalidRule(
             "The rule would end before it begins.", next_step="Give a last day that is to come."
         )
-    if _missing(connection, (rule,)) == ():
+    if not missing(connection, (rule,)):
         raise RuleConflict(f"There is already a rule {rule.id}.")
     connection.execute(insert(table), _row(rule))
 
 
-def write_missing(connection: Connection, wanted: Iterable[Rule]) -> bool:
-    """Add those rules whose identifiers are not there yet; says whether any was added."""
-    missing = _missing(connection, tuple(wanted))
-    for rule in missing:
-        write(connection, rule)
-    return bool(missing)
+def missing(connection: Connection, wanted: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Those of the rules whose identifiers are not there yet."""
+    identifiers = [rule.id for rule in wanted]
+    taken = set(connection.execute(select(table.c.id).where(table.c.id.in_(identifiers))).scalars())
+    return tuple(rule for rule in wanted if rule.id not in taken)
 
 
 def end(connection: Connection, grant: str, *, now: datetime) -> int:
@@ -184,12 +191,6 @@ def _ordered(rows: Iterable[RowMapping]) -> tuple[Rule, ...]:
     return in_order(_rule(row) for row in rows)
 
 
-def _missing(connection: Connection, wanted: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    identifiers = [rule.id for rule in wanted]
-    taken = set(connection.execute(select(table.c.id).where(table.c.id.in_(identifiers))).scalars())
-    return tuple(rule for rule in wanted if rule.id not in taken)
-
-
 def _check(rule: Rule) -> None:
     """What must hold of a stored rule too: a damaged one must never allow."""
     kind = rule.kind
@@ -204,8 +205,8 @@ def _check(rule: Rule) -> None:
 def _check_permission(rule: Rule, kind: GrantKind) -> None:
     if rule.action == ANY or rule.subject == principals.EVERYONE:
         raise InvalidRule("A permission names its action, and whom it is for.")
-    if kind is GrantKind.DENIAL:
-        raise InvalidRule("A denial cannot allow.")
+    if rule.action not in _MAY_ALLOW[kind]:
+        raise InvalidRule(f"A rule that comes from {kind.value} cannot allow {rule.action}.")
     scoped = any(isinstance(obligation, RestrictTo) for obligation in rule.obligations)
     if rule.action in DATA_ACTIONS and kind is not GrantKind.ROLE and not scoped:
         raise InvalidRule("An agreement or offer says which tables, columns and rows it opens.")

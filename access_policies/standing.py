@@ -58,8 +58,13 @@ def role_rules(role: Role, organisation: str | None) -> tuple[Rule, ...]:
 
 def ensure_role(connection: Connection, role: Role, organisation: str | None) -> None:
     """Write the rules of a role where they are not there yet, and advance the revision if so."""
-    if rules.write_missing(connection, role_rules(role, organisation)):
-        revision.advance(connection)
+    wanted = role_rules(role, organisation)
+    if not rules.missing(connection, wanted):
+        return
+    revision.advance(connection)
+    # Asked again, now that nobody else can be writing them.
+    for rule in rules.missing(connection, wanted):
+        rules.write(connection, rule)
 
 
 def listing_rules(dataset: str, audience: Audience) -> tuple[Rule, ...]:

@@ -165,6 +165,8 @@ def in_force(connection: Connection, project: str, dataset: DatasetAddress) -> A
 
 def read(connection: Connection, identifier: str) -> Agreement:
     """One agreement, locked until the transaction ends. Raises UnknownRecord."""
+    if not identifier.isalnum():
+        raise unknown(identifier)
     query = select(agreements).where(agreements.c.id == identifier).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:

@@ -6,6 +6,7 @@ from datetime import date, datetime
 import msgspec
 from sqlalchemy import Connection
 
+from access_policies.decision import RowsWithValues, TableScope
 from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.places import Places
@@ -88,7 +89,7 @@ def of_approval(
     reached = remaining.named(members, draft.named_people)
     return last_day, Terms(
         scope=scope,
-        actions=draft.actions,
+        actions=tuple(dict.fromkeys(draft.actions)),
         output_tier=approval.output_tier,
         people=tuple(one.person.id for one in reached) if draft.named_people else (),
         reason=approval.reason,
@@ -131,6 +132,13 @@ def reason_given(reason: str) -> None:
         raise InvalidSharing(
             "A decision has a reason.", next_step="Say in a sentence why, for the other side."
         )
+    storable(reason)
+
+
+def storable(reason: str) -> None:
+    """Raise InvalidSharing for text that not every database can keep."""
+    if "\0" in reason:
+        raise InvalidSharing("The reason holds a NUL character.", next_step="Write plain text.")
 
 
 def _findings(
@@ -142,12 +150,20 @@ def _findings(
 
 
 def _columns_in(scope: Scope, contracts: Contracts) -> dict[str, TableSchema]:
-    """Of each table in a scope the columns that it names."""
+    """Of each table in a scope the columns that it lets out or chooses its rows by.
+
+    Who gets the rows with one value of a column knows that value, shown or not.
+    """
     return {
         table.table: TableSchema(
             columns=tuple(
-                column for column in contracts[table.table].columns if column.name in table.columns
+                column for column in contracts[table.table].columns if column.name in _told(table)
             )
         )
         for table in scope
     }
+
+
+def _told(table: TableScope) -> tuple[str, ...]:
+    chosen = (table.rows.column,) if isinstance(table.rows, RowsWithValues) else ()
+    return table.columns + chosen

@@ -32,6 +32,8 @@ def of_member(connection: Connection, person: str, project: str, *, now: datetim
 
     Raises UnknownRecord, and Unauthenticated where they do not act in it.
     """
+    if not (person.isprintable() and project.isprintable()):
+        raise UnknownRecord("There is no such person or project.")
     found = people.find_by_email(connection, person) or people.get(connection, person)
     within = projects.find(connection, project)
     if within is None:

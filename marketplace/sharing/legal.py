@@ -9,6 +9,7 @@ from datetime import date
 
 import msgspec
 
+from access_policies.rules import DATA_ACTIONS
 from access_policies.vocabulary import Audience
 from catalogue.table_schema import Sensitivity, TableSchema
 from marketplace.identity.projects import Project
@@ -58,6 +59,13 @@ def purpose_is_told(case: Case) -> Iterator[Finding]:
         yield Finding(sentence="Say what the project aims at with this data.")
     if PublicBenefit.SOMETHING_ELSE in draft.benefits and not draft.benefit_explained.strip():
         yield Finding(sentence="The benefit is something else: say which.")
+
+
+def actions_are_uses_of_data(case: Case) -> Iterator[Finding]:
+    """An agreement lets rows out; what else there is to do goes with a role."""
+    if not case.draft.actions or not DATA_ACTIONS.issuperset(case.draft.actions):
+        uses = " and ".join(sorted(DATA_ACTIONS))
+        yield Finding(sentence=f"What can be asked for is {uses}.")
 
 
 def last_day_is_to_come(case: Case) -> Iterator[Finding]:
@@ -174,6 +182,7 @@ def research_is_accredited(case: Case) -> Iterator[Finding]:
 
 RULES: tuple[Rule, ...] = (
     purpose_is_told,
+    actions_are_uses_of_data,
     last_day_is_to_come,
     columns_fit_the_data_type,
     power_is_known,

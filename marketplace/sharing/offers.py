@@ -75,11 +75,17 @@ def end(connection: Connection, offer: Offer, *, now: datetime) -> None:
 
 def read(connection: Connection, identifier: str) -> Offer:
     """One offer, locked until the transaction ends. Raises UnknownRecord."""
+    if not identifier.isalnum():
+        raise _unknown(identifier)
     query = select(offers).where(offers.c.id == identifier).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
-        raise UnknownRecord(f"There is no standing offer {identifier[:32]!r}.")
+        raise _unknown(identifier)
     return _offer(row)
+
+
+def _unknown(identifier: str) -> UnknownRecord:
+    return UnknownRecord(f"There is no standing offer {identifier[:32]!r}.")
 
 
 def _offer(row: RowMapping) -> Offer:

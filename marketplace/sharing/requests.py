@@ -175,6 +175,8 @@ def move(
 
 def read(connection: Connection, identifier: str) -> ShareRequest:
     """One request, locked until the transaction ends. Raises UnknownRecord."""
+    if not identifier.isalnum():
+        raise unknown(identifier)
     query = select(requests).where(requests.c.id == identifier).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:

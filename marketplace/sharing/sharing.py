@@ -266,7 +266,10 @@ class Sharing:
         with self._step(principal, changes_policy=True) as step:
             self._check_operator(step)
             checks.reason_given(reason)
-            if not rules.end(step.connection, f"{GrantKind.DENIAL}:{denial}", now=step.now):
+            ended = denial.isalnum() and rules.end(
+                step.connection, f"{GrantKind.DENIAL}:{denial}", now=step.now
+            )
+            if not ended:
                 raise UnknownRecord(f"There is no denial {denial[:32]!r} in force.")
             _record(step, EntryKind.RULE_DENIED, {"denial": denial, "ended": True}, reason)
 
@@ -312,6 +315,7 @@ class Sharing:
         with self._step(principal) as step:
             request = self._readable(step, request_id)
             self._check_mover(step, request, requests.MOVED_BY[after])
+            checks.storable(reason)
             if after in (RequestState.RETURNED, RequestState.REJECTED):
                 checks.reason_given(reason)
             return self._moved(step, request, after, reason)
@@ -422,9 +426,9 @@ def _denied(
     match dataset, project, person:
         case DatasetAddress(), None, None:
             return principals.EVERYONE, str(dataset), tuple(sorted(rules.DATA_ACTIONS))
-        case None, str(name), None:
+        case None, str(name), None if name.isprintable():
             return principals.project(name), rules.ANY, (rules.ANY,)
-        case None, None, str(identifier):
+        case None, None, str(identifier) if identifier.isprintable():
             return principals.person(identifier), rules.ANY, (rules.ANY,)
         case _:
             raise RequestMalformed("A denial closes one dataset, one project or one person.")

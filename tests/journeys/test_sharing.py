@@ -21,6 +21,7 @@ from access_policies.decision import (
     OutputTier,
     RestrictTo,
     RowsInPlaces,
+    RowsWithValues,
     TableScope,
 )
 from access_policies.decision_point import DecisionPoint
@@ -453,6 +454,10 @@ def test_a_request_moves_only_as_its_states_allow(world: World):
         world.sharing.reject(world.owner, request.id, " ")
     with pytest.raises(AccessDenied):
         world.sharing.cancel(world.owner, request.id)
+    with pytest.raises(InvalidSharing, match="NUL"):
+        world.sharing.reject(world.owner, request.id, "No\0.")
+    with pytest.raises(InvalidSharing, match="NUL"):
+        world.sharing.cancel(world.member, request.id, "No\0.")
     rejected = world.sharing.reject(world.owner, request.id, "No power for this.")
     assert rejected.state is RequestState.REJECTED
     with pytest.raises(InvalidSharing, match="rejected and cannot become"):
@@ -531,6 +536,33 @@ def test_a_dataset_that_the_caller_may_not_know_of_answers_as_none(world: World)
                 attempt()
             told.append(refused.value.detail.replace(str(address), "X"))
     assert len(set(told)) == 1
+
+
+def test_a_column_that_rows_are_chosen_by_counts_as_told(world: World):
+    by_landlord = TableScope(
+        table="housing",
+        columns=("area",),
+        rows=RowsWithValues(column="landlord", values=("J. Smith",)),
+    )
+    with pytest.raises(InvalidSharing) as refused:
+        world.asked(tables=(by_landlord,))
+    assert "landlord" in refused.value.lines[0]
+    with pytest.raises(InvalidSharing):
+        world.sharing.offer(world.owner, HOUSING, Audience.PUBLIC, (by_landlord,))
+
+
+def test_a_hostile_identifier_is_one_that_does_not_exist(world: World):
+    attempts: tuple[Callable[[str], object], ...] = (
+        lambda given: world.sharing.request(world.owner, given),
+        lambda given: world.sharing.revoke(world.owner, given, "x"),
+        lambda given: world.sharing.withdraw_offer(world.owner, given, "x"),
+        lambda given: world.sharing.lift(world.operator, given, "x"),
+        lambda given: world.sharing.why(world.owner, HOUSING, person=given, project=given),
+    )
+    for hostile in ("a\0b", "' OR 1=1 --", "../..", "\ud800", ""):
+        for attempt in attempts:
+            with pytest.raises(UnknownRecord):
+                attempt(hostile)
 
 
 def test_an_offer_opens_to_its_audience_until_it_is_withdrawn(world: World):

@@ -47,9 +47,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 @st.composite
 def permissions(draw: st.DrawFn) -> Rule:
-    kind = draw(st.sampled_from(("agreement", "role", "offer")))
     begins = draw(hours)
     action = draw(st.sampled_from(ACTIONS))
+    kinds = ("agreement", "role", "offer") if action is Action.QUERY else ("role",)
+    kind = draw(st.sampled_from(kinds))
     scope = RestrictTo(
         tables=(TableScope(table=draw(st.sampled_from("tu")), columns=("c",), rows=AllRows()),)
     )

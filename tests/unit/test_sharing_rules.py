@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from access_policies.decision import AllRows, RowScope, RowsInPlaces, RowsWithValues, TableScope
-from access_policies.vocabulary import Audience
+from access_policies.vocabulary import Action, Audience
 from catalogue.address import DatasetAddress
 from catalogue.errors import UnknownPlace
 from catalogue.places import Places
@@ -117,6 +117,8 @@ def test_a_complete_request_has_no_finding(given: dict[str, Any]):
     [
         ({"aims": "  "}, "what the project aims at"),
         ({"benefits": (PublicBenefit.SOMETHING_ELSE,)}, "something else"),
+        ({"actions": (Action.QUERY, Action.ADMINISTER)}, "dataset:download and dataset:query"),
+        ({"actions": ()}, "dataset:download and dataset:query"),
         ({"last_day": date(2026, 11, 21)}, "has passed"),
         ({"last_day": date(2999, 1, 1)}, "in this century"),
         ({"power": Power.DONT_KNOW}, "don't know"),
