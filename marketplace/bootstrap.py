@@ -1,7 +1,7 @@
 """Where the marketplace is put together: one object graph for HTTP, the command line and tests."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +55,20 @@ class Marketplace:
 def open_marketplace(settings: Settings, *, clock: Clock = system_clock) -> Marketplace:
     """Open the marketplace on its data, bringing the database's schema up to date.
 
-    Raises StoreUnfit where the object store cannot keep the publish protocol's promises, and
-    ConfinementMissing where the operator requires a sandbox that this kernel lacks.
+    No worker is started yet: the first statement does that, or `workers.start()`. Raises StoreUnfit
+    where the object store cannot keep the publish protocol's promises.
     """
+    with ExitStack() as undo:
+        marketplace = _compose(settings, clock, undo)
+        marketplace.audit.start()
+        undo.pop_all()
+    return marketplace
+
+
+def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
     folders = _Folders(settings.data)
     database = open_database(settings.database_url)
+    undo.callback(database.close)
     database.migrate()
     store = open_store(settings.store_location, endpoint=settings.s3_endpoint)
     store.probe()
@@ -92,7 +101,6 @@ def open_marketplace(settings: Settings, *, clock: Clock = system_clock) -> Mark
         scratch=folders.scratch,
         clock=clock,
     )
-    audit.start()
     return Marketplace(
         settings=settings,
         clock=clock,

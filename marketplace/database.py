@@ -15,6 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 _BUSY_SECONDS = 30.0
+_MIGRATION_LOCK = 0x6D61726B  # any number that nothing else in this database locks
 
 
 class Database:
@@ -44,12 +45,14 @@ class Database:
             yield connection
 
     def migrate(self) -> None:
-        """Bring the schema to the newest revision."""
+        """Bring the schema to the newest revision; of several nodes that start, one does it."""
         configuration = Config()
         configuration.set_main_option(
             "script_location", str(Path(__file__).with_name("migrations"))
         )
         with self._writer.begin() as connection:
+            if self._writer.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
 

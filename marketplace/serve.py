@@ -21,8 +21,10 @@ _GRACE_SECONDS = 30
 def run_server(marketplace: Marketplace, host: str, port: int) -> None:
     """Serve until the process is told to stop; calls that are running may end first.
 
-    Raises SettingInvalid where the address cannot be listened on.
+    Raises SettingInvalid where the address cannot be listened on, and ConfinementMissing where the
+    operator requires a sandbox that this kernel lacks.
     """
+    marketplace.workers.start()
     with _listen(host, port) as listener:
         _server(marketplace).run([listener])
 

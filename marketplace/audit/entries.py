@@ -51,7 +51,6 @@ class EntryKind(StrEnum):
     RULE_OFFERED = "rule:offered"
     SECONDMENT_ENDED = "secondment:ended"
     SECONDMENT_REGISTERED = "secondment:registered"
-    SIGN_IN_REFUSED = "sign_in:refused"
     STAGE_MOVED = "stage:moved"
     TOKEN_ISSUED = "token:issued"  # noqa: S105 -- the name of an event
     TOKEN_REVOKED = "token:revoked"  # noqa: S105 -- the name of an event
