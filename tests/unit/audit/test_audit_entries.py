@@ -40,7 +40,7 @@ def test_an_entry_is_gone_with_the_transaction_that_it_records(database: Databas
 def test_the_document_holds_no_personal_value_and_equal_values_differ_in_it(
     database: Database, clock: Clock
 ):
-    said = Entry(kind=EntryKind.SIGN_IN_REFUSED, person={"name": "Zoë Field"})
+    said = Entry(kind=EntryKind.PERSON_REGISTERED, person={"name": "Zoë Field"})
     with database.writing() as connection:
         for _ in range(2):
             record(connection, said, now=clock())
