@@ -16,6 +16,8 @@ from access_policies.decision import (
     LimitOutput,
     OutputTier,
     RestrictTo,
+    RowsInPlaces,
+    RowsWithValues,
     TableScope,
 )
 from access_policies.decision_point import DecisionPoint
@@ -84,10 +86,18 @@ def _agreed(tables: tuple[TableScope, ...], table: ReleaseTable) -> TableScope:
             f'The agreement does not cover the table "{table.name}".',
             next_step="Ask the owner to extend the agreement to this table.",
         )
-    gone = [name for name in agreed.columns if name not in table.schema.names]
+    gone = [name for name in _needed(agreed) if name not in table.schema.names]
+    if isinstance(agreed.rows, RowsInPlaces) and table.schema.place_column is None:
+        gone.append("a column of area codes")
     if gone:
         raise AccessDenied(
             f"The agreement is suspended: the newest release no longer has {', '.join(gone)}.",
             next_step="Ask the owner to revise the agreement for the new contract.",
         )
     return agreed
+
+
+def _needed(agreed: TableScope) -> tuple[str, ...]:
+    """The columns that serving a scope takes; what rows are chosen by need not be let out."""
+    by = agreed.rows.column if isinstance(agreed.rows, RowsWithValues) else None
+    return (*agreed.columns, by) if by and by not in agreed.columns else agreed.columns
