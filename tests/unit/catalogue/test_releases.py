@@ -266,6 +266,39 @@ def test_a_dataset_must_be_registered_by_the_time_of_the_commit(
         assert releases.commit(connection, intent, (table,), notes="", now=NOW).number == 1
 
 
+def test_of_many_first_publishers_that_register_the_dataset_as_they_commit_one_wins(
+    database: Database, put: Put
+) -> None:
+    publishers = 8
+    intents = [_begin(database) for _ in range(publishers)]
+    tables = [_table(database, put(intent, b"x")) for intent in intents]
+    together = Barrier(publishers)
+
+    def publish(number: int) -> bool:
+        created = NOW + timedelta(seconds=number)
+        together.wait()
+        try:
+            with database.writing() as connection:
+                dataset = Dataset(address=HOMES, title="Homes", created_at=created)
+                datasets.register(connection, dataset)
+                releases.commit(
+                    connection, intents[number], (tables[number],), notes="", now=created
+                )
+        except ReleaseConflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(publishers) as pool:
+        won = list(pool.map(publish, range(publishers)))
+    assert won.count(True) == 1
+    with database.reading() as connection:
+        dataset = datasets.find(connection, HOMES)
+        release = releases.latest(connection, HOMES)
+    assert dataset is not None
+    assert release is not None
+    assert dataset.created_at == release.published_at
+
+
 def test_publishing_one_table_carries_the_others_over_with_their_files(
     homes: Database, put: Put
 ) -> None:
