@@ -25,7 +25,7 @@ from access_policies.decision import (
     TableScope,
 )
 from access_policies.decision_point import DecisionPoint
-from access_policies.vocabulary import Action, Audience, Role
+from access_policies.vocabulary import Action, Audience, Environment, Resource, Role
 from catalogue import datasets, releases
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Dataset
@@ -363,6 +363,33 @@ def test_an_approval_may_be_narrower_and_never_wider(world: World):
     decision = world.decide(world.member)
     assert decision.until == datetime.fromisoformat("2027-01-01T00:00:00+00:00")
     assert decision.obligations[0] == RestrictTo(tables=(scope,))
+
+
+def test_rows_and_columns_that_were_not_asked_for_are_not_approved(world: World):
+    request = world.asked(tables=(msgspec.structs.replace(SHEFFIELD, columns=("area",)),))
+    for scope, part in (
+        (msgspec.structs.replace(OPEN, columns=("area",)), "rows of housing go beyond"),
+        (SHEFFIELD, 'column "households"'),
+    ):
+        with pytest.raises(InvalidSharing) as refused:
+            world.sharing.approve(world.owner, request.id, Approval(scope=(scope,), reason="More."))
+        (line,) = refused.value.lines
+        assert part in line
+
+
+def test_an_agreement_is_for_the_purpose_of_its_project(world: World):
+    world.approved()
+    resource = Resource(dataset=str(HOUSING))
+    stage = Audience.LOCAL_GOVERNMENT
+    answers = {}
+    with world.database.reading() as connection:
+        for purpose in ("The purpose of the squad.", "Another purpose.", "*"):
+            environment = Environment(now=world.clock(), stage=stage, purpose=purpose)
+            subject = world.member.subject
+            answers[purpose] = world.point.decide(
+                connection, subject, Action.QUERY, resource, environment
+            ).allowed
+    assert answers == {"The purpose of the squad.": True, "Another purpose.": False, "*": False}
 
 
 def test_a_column_that_is_added_later_is_in_no_earlier_agreement(world: World):

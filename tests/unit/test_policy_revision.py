@@ -4,6 +4,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 
+import pytest
+from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.exc import OperationalError
+
 from access_policies import revision
 from access_policies.rules import set_stage, stage
 from access_policies.vocabulary import Audience
@@ -31,6 +35,27 @@ def test_a_move_that_is_rolled_back_did_not_happen(database: Database):
         pass
     with database.reading() as connection:
         assert revision.read(connection) == 0
+
+
+def test_nobody_moves_the_revision_while_a_read_is_being_recorded(database: Database):
+    with database.writing() as connection:
+        revision.advance(connection)
+    with database.writing() as connection:
+        revision.lock_shared(connection)
+        with pytest.raises(OperationalError, match="lock"):
+            move_without_waiting(database, connection.engine)
+
+
+def move_without_waiting(database: Database, engine: Engine) -> None:
+    """Move the revision, or raise at once where it is held."""
+    if engine.dialect.name == "sqlite":
+        impatient = create_engine(engine.url, connect_args={"timeout": 0}, poolclass=NullPool)
+        with impatient.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    with database.writing() as connection:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
+        revision.advance(connection)
 
 
 def test_a_read_that_begins_during_a_write_sees_what_the_write_did(database: Database):
