@@ -7,7 +7,7 @@ the XML of an .xlsx; the other formats do not show it.
 
 import datetime as dt
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import python_calamine
@@ -69,13 +69,9 @@ def read_sheet(file: Path, options: IngestOptions, limits: Limits) -> TextTable:
     if is_zip:
         _refuse_large(file, limits)
     workbook = _open(file)
-    name = _choose_sheet(workbook, options.sheet)
+    name = _choose_sheet(workbook, options.sheet, lambda name: _load(workbook, file, name, limits))
     facts = facts_of(file, name) if is_zip else SheetFacts()
-    _refuse_wide_grid(facts, limits)
-    try:
-        sheet = workbook.get_sheet_by_name(name)
-    except (python_calamine.CalamineError, OSError, ValueError):
-        raise _damaged() from None
+    sheet = _load(workbook, file, name, limits)
     rows = SheetRows(sheet)
     headings = find_headings(rows, options)
     _refuse_merged(sheet, headings, options)
@@ -132,7 +128,9 @@ def _refuse_wide_grid(facts: SheetFacts, limits: Limits) -> None:
         )
 
 
-def _choose_sheet(workbook: CalamineWorkbook, wanted: str | None) -> str:
+def _choose_sheet(
+    workbook: CalamineWorkbook, wanted: str | None, load: Callable[[str], CalamineSheet]
+) -> str:
     sheets = [
         sheet.name for sheet in workbook.sheets_metadata if sheet.typ is SheetTypeEnum.WorkSheet
     ]
@@ -150,7 +148,7 @@ def _choose_sheet(workbook: CalamineWorkbook, wanted: str | None) -> str:
         for sheet in workbook.sheets_metadata
         if sheet.visible is SheetVisibleEnum.Visible
     }
-    filled = [name for name in sheets if name in visible and _has_cells(workbook, name)]
+    filled = [name for name in sheets if name in visible and load(name).end is not None]
     if not filled:
         raise FileUnreadable(
             "No visible sheet of the workbook has any cells.",
@@ -165,9 +163,12 @@ def _choose_sheet(workbook: CalamineWorkbook, wanted: str | None) -> str:
     return filled[0]
 
 
-def _has_cells(workbook: CalamineWorkbook, name: str) -> bool:
+def _load(workbook: CalamineWorkbook, file: Path, name: str, limits: Limits) -> CalamineSheet:
+    """Load a sheet; before that make sure that its grid, which the reader fills out, fits."""
+    if zipfile.is_zipfile(file):
+        _refuse_wide_grid(facts_of(file, name), limits)
     try:
-        return workbook.get_sheet_by_name(name).end is not None
+        return workbook.get_sheet_by_name(name)
     except (python_calamine.CalamineError, OSError, ValueError):
         raise _damaged() from None
 

@@ -90,7 +90,9 @@ def read_parquet_file(
             row_bytes=_row_bytes(metadata),
             report=tell,
         )
-    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException):
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error:
         raise _damaged() from None
     if contract is None:
         texts = [column.name for column in columns if column.type == "VARCHAR"]

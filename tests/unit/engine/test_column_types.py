@@ -11,6 +11,7 @@ from marketplace.engine.ingest_job import DateOrder
 from marketplace.errors import FileUnreadable
 
 D = Decimal
+moment = dt.datetime.fromisoformat
 
 
 def column(values: list[str], heading: str = "x") -> bytes:
@@ -54,15 +55,15 @@ def column(values: list[str], heading: str = "x") -> bytes:
             ["2020-01-02 10:30", "2020-01-02T10:30:05.25", "2020-01-03"],
             "TIMESTAMP",
             [
-                dt.datetime(2020, 1, 2, 10, 30),
-                dt.datetime(2020, 1, 2, 10, 30, 5, 250000),
-                dt.datetime(2020, 1, 3),
+                moment("2020-01-02 10:30"),
+                moment("2020-01-02 10:30:05.250"),
+                moment("2020-01-03"),
             ],
         ),
         (
             ["02/01/2020 10:30", "02/01/2020 10:30:05"],
             "TIMESTAMP",
-            [dt.datetime(2020, 1, 2, 10, 30), dt.datetime(2020, 1, 2, 10, 30, 5)],
+            [moment("2020-01-02 10:30"), moment("2020-01-02 10:30:05")],
         ),
         (["2020-01-02T10:30:00Z"], "VARCHAR", ["2020-01-02T10:30:00Z"]),
         (["1", "..", "N/A", "[c]", " "], "BIGINT", [1, None, None, None, None]),
@@ -180,8 +181,7 @@ def test_every_value_that_breaks_the_contract_is_told_by_line(read_file) -> None
     assert caught.value.lines == (
         "line 2: column \"Number\": '1.5' is not a whole number",
         "line 2: column \"amount\": '1.005' is not a number with at most 2 decimals and 18 digits",
-        "line 2: column \"paid\": '2014-02-30' is not a date "
-        "(yyyy-mm-dd, dd/mm/yyyy or dd-Mon-yyyy)",
+        "line 2: column \"paid\": '2014-02-30' is not a date (yyyy-mm-dd, dd/mm/yyyy or dd-Mon-yyyy)",
         "line 6: column \"Number\": 'x' is not a whole number",
         "line 6: column \"paid\": 'soon' is not a date (yyyy-mm-dd, dd/mm/yyyy or dd-Mon-yyyy)",
     )

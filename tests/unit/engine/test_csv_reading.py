@@ -8,8 +8,8 @@ import pytest
 
 from marketplace.errors import FileUnreadable
 
-PLAIN = "name,note\nZoë,café\nBob,£5 – off\n"
-EXPECTED = {"name": ["Zoë", "Bob"], "note": ["café", "£5 – off"]}
+PLAIN = "name,note\nZoë,café\nBob,£5 € off\n"
+EXPECTED = {"name": ["Zoë", "Bob"], "note": ["café", "£5 € off"]}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ EXPECTED = {"name": ["Zoë", "Bob"], "note": ["café", "£5 – off"]}
         PLAIN.replace("\nBob", "\n\nBob").encode(),
         PLAIN.replace("\nBob", "\n,\nBob").encode(),
         PLAIN.replace("\n", ",,\n").encode(),
-        PLAIN.replace("\nBob,£5 – off", ",,\nBob,£5 – off,").encode(),
+        PLAIN.replace("\nBob,£5 € off", ",,\nBob,£5 € off,").encode(),
         ("sep=,\n" + PLAIN).encode(),
         PLAIN.rstrip("\n").encode(),
     ],
