@@ -2,6 +2,8 @@
 
 import logging
 import shlex
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +44,9 @@ def serve(
     for chatty in ("alembic", "casbin", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = read_settings(data=data, host=host, port=port)
-    with opened(settings) as marketplace:
+    # A supervisor's request to stop ends the service as orderly as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), opened(settings) as marketplace:
         _announce(f"http://{settings.host}:{settings.port}", settings.data)
         run_server(marketplace, settings.host, settings.port)
 

@@ -6,10 +6,12 @@ import shlex
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -146,6 +148,13 @@ def test_the_log_is_whole_and_its_copies_are_found_out(told: Told):
     assert told.result(6, "Hold the receipt") == "found"
 
 
+def test_what_the_readme_shows_of_the_demo_is_what_the_demo_says(told: Told):
+    (sample,) = blocks("text")[:1]
+    said = " ".join(told.text.split())
+    for paragraph in re.split(r"\n(?=  ✔|\d of 6|  \S|\n)", sample):
+        assert " ".join(paragraph.split()) in said
+
+
 def test_the_kept_world_has_everybodys_token_for_its_owner_alone(
     told: Told, tokens: dict[str, str]
 ):
@@ -179,6 +188,23 @@ def test_the_call_over_http_of_the_readme_works_on_the_kept_world(served: dict[s
     call = next(block for block in blocks("bash") if block.startswith("curl "))
     done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1:] == ['"Sheffield",679']
+
+
+def test_serving_the_kept_world_says_where_it_is_and_how_to_get_in(
+    told: Told, tokens: dict[str, str]
+):
+    command = [sys.executable, "-m", "marketplace.cli", "serve", "--data", str(told.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        shown = list(takewhile(lambda line: not line.startswith("Stop "), service.stdout))
+        service.terminate()
+    assert service.returncode == 0
+    assert any("/api/v1" in line for line in shown)
+    assert any("/schema" in line for line in shown)
+    (export,) = [line for line in shown if line.startswith("export ")]
+    script = f"{export}\nprintenv MARKETPLACE_TOKEN"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == tokens["squad_member"]
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path):
