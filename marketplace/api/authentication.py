@@ -1,6 +1,7 @@
 """The one place where a bearer token becomes a principal, and where a route says what it is for."""
 
 import asyncio
+from datetime import datetime, timedelta
 
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -10,7 +11,7 @@ from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.errors import Unauthenticated
 from marketplace.identity.principal import Principal
-from marketplace.identity.tokens import authenticate, check_project
+from marketplace.identity.tokens import authenticate, check_project, note_use
 
 PUBLIC = "public"
 """The action of a route that anybody may call. Every other route needs a token."""
@@ -19,6 +20,8 @@ SIGNED_IN = "signed_in"
 """The action of a route that tells callers only about themselves, or checks nothing but a token."""
 
 PROJECT_HEADER = "Marketplace-Project"
+
+_NOTE_EVERY = timedelta(minutes=1)
 
 
 class TokenAuthentication(ASGIMiddleware):
@@ -30,6 +33,7 @@ class TokenAuthentication(ASGIMiddleware):
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._noted: dict[str, datetime] = {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Authenticate unless the route is public; also check the project that a header names."""
@@ -44,7 +48,17 @@ class TokenAuthentication(ASGIMiddleware):
         with self._database.reading() as connection:
             principal = authenticate(connection, secret, now=self._clock())
         check_project(principal, project)
+        self._note_use(principal)
         return principal
+
+    def _note_use(self, principal: Principal) -> None:
+        """Keep when each token was last used, without a write for every call."""
+        now = self._clock()
+        noted = self._noted.get(principal.token_id)
+        if noted is None or now - noted >= _NOTE_EVERY:
+            with self._database.writing() as connection:
+                note_use(connection, principal.token_id, now=now)
+            self._noted[principal.token_id] = now
 
 
 def caller(request: Call) -> Principal:

@@ -1,13 +1,16 @@
 """Calls that nobody should make: each is told as a problem, and none as a failure of the service."""
 
 import json
+import socket
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import urllib3
 
+from marketplace.errors import SettingInvalid
 from marketplace.identity import people, tokens
+from marketplace.serve import listen
 
 QUERY = "/api/v1/query"
 RELEASES = "/api/v1/datasets/mhclg/homes/releases"
@@ -133,6 +136,21 @@ def test_an_expired_token_is_told_so_and_another_projects_token_is_refused(servi
     assert "expired" in json.loads(answer.data)["detail"]
     answer = call(service, "GET", "/api/v1/me", Marketplace_Project="other_squad")
     assert (answer.status, json.loads(answer.data)["type"]) == (403, "/problems/wrong-project")
+
+
+def test_the_use_of_a_token_is_noted(service: Any) -> None:
+    call(service, "GET", "/api/v1/me")
+    with service.parts.database.reading() as connection:
+        used = [token.last_used_at for token in tokens.list_tokens(connection)]
+    assert service.parts.clock() in used
+
+
+def test_small_answers_are_sent_without_delay(service: Any) -> None:
+    """A listener that does not say it is TCP costs 40 ms on every call."""
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+        with pytest.raises(SettingInvalid):
+            listen("127.0.0.1", listener.getsockname()[1])
 
 
 def test_every_answer_carries_the_security_headers(service: Any) -> None:
