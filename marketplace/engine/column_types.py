@@ -21,6 +21,7 @@ MISSING_MARKERS = (
 AREA_CODE = "[EWSNK][0-9]{8}"
 TEXT = "VARCHAR"
 _MOST_SCALE = 4
+_LONGEST_VALUE = 80  # bytes; what is longer is text, and not worth a copy of it to find out
 _ANY = "(?s).*"
 
 # A whole number beside decimals, one that fits BIGINT only, and the most that any type holds.
@@ -195,6 +196,7 @@ def kind_of(x: str, conventions: Conventions) -> str:
     decimals = f"length(regexp_extract({x}, '[.]([0-9]+)', 1))"
     markers = ", ".join(literal(marker) for marker in ("", *MISSING_MARKERS))
     return f"""CASE
+        WHEN strlen({x}) > {_LONGEST_VALUE} THEN 't'
         WHEN {matches(f"-?{_WHOLE}")} THEN 'n0'
         WHEN lower(trim({x})) IN ({markers}) THEN '{_MARKER}' || trim({x})
         WHEN NOT regexp_matches({x}, '[0-9]') THEN

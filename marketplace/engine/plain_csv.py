@@ -7,6 +7,8 @@ from marketplace.engine.instance import identifier, literal
 
 # DuckDB holds one buffer per thread and half of this is the longest record it accepts.
 LONGEST_RECORD = 2_000_000
+_SAMPLE_ROWS = 20_000
+_SAMPLE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,16 @@ class PlainCsv:
     records: int
     line_ends: bool
     record_end: str | None = None
+
+    @property
+    def row_bytes(self) -> int:
+        """How long a record is, about."""
+        return self.path.stat().st_size // max(self.records, 1) + 1
+
+    @property
+    def sample(self) -> int:
+        """How many of the first rows are worth looking at before all are read."""
+        return min(_SAMPLE_ROWS, _SAMPLE_BYTES // self.row_bytes + 1)
 
     def scan(self) -> str:
         """SQL for every record with all columns as texts c0, c1 ..."""

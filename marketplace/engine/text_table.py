@@ -36,7 +36,6 @@ from marketplace.engine.table_rows import (
 from marketplace.engine.written_file import WrittenFile
 from marketplace.errors import FileUnreadable
 
-_SAMPLE = 20_000
 _AREA_CODE_SHARE = 0.95
 _SHOWN_VALUE = 60
 _TAIL = 500
@@ -176,7 +175,7 @@ class TextTableReading:
 
     def _plan(self, plain: PlainCsv) -> list[ColumnPlan]:
         kinds = count_kinds(
-            self._connection, plain.relation(limit=_SAMPLE), self._names, self._conventions
+            self._connection, plain.relation(limit=plain.sample), self._names, self._conventions
         )
         as_text = {title_of(text).casefold() for text in self._options.text_columns}
         contract = (
@@ -194,7 +193,7 @@ class TextTableReading:
             for name in self._ordered()
         ]
         silent = [plan.name for plan in plans if plan.open]
-        return self._seen_all(plain, plans, silent) if plain.records > _SAMPLE else plans
+        return self._seen_all(plain, plans, silent) if plain.records > plain.sample else plans
 
     def _ordered(self) -> Sequence[str]:
         """The contract's columns in its order, then the added ones."""
@@ -216,7 +215,7 @@ class TextTableReading:
         self, plain: PlainCsv, plans: list[ColumnPlan]
     ) -> tuple[WrittenFile, list[ColumnPlan]]:
         """Write the Parquet; where a value does not fit, look at all values and write again."""
-        seen_all = plain.records <= _SAMPLE
+        seen_all = plain.records <= plain.sample
         while True:
             try:
                 return self._copy(plain, plans), plans
@@ -238,12 +237,11 @@ class TextTableReading:
         values = ", ".join(plan.value(f"{self._unfit}{plan.name}") for plan in plans)
         path = self._into / "table.parquet"
         path.unlink(missing_ok=True)
-        size = plain.path.stat().st_size
         return write_parquet(
             self._connection,
             f"(SELECT {values} FROM {plain.relation()})",
             path,
-            row_bytes=size // max(plain.records, 1),
+            row_bytes=plain.row_bytes,
             report=lambda share: self._tell("reading", share, plain),
         )
 
@@ -292,7 +290,7 @@ class TextTableReading:
         partial = [
             plan.name
             for plan in plans
-            if plan.markers and sum(plan.kinds.values()) <= _SAMPLE < plain.records
+            if plan.markers and sum(plan.kinds.values()) <= plain.sample < plain.records
         ]
         if not partial:
             return list(plans)
