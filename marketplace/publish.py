@@ -225,11 +225,15 @@ class Publishing:
         """Make the release visible together with its rules and its audit entry, or not at all."""
         now = self._clock()
         with self._database.writing() as connection:
+            first = datasets.find(connection, publish.dataset) is None
+            if first:
+                # Before the decision shares the lock: two first publishers would wait for each other.
+                revision.advance(connection)
             enforcement.require(
                 self._decide(connection, publish.principal, publish.dataset),
                 next_step="Your role ended while the file was read.",
             )
-            if datasets.find(connection, publish.dataset) is None:
+            if first:
                 _register(connection, publish, now)
             tables = with_table(publish.before, table)
             release = releases.commit(connection, intent, tables, notes="", now=now)
@@ -283,7 +287,10 @@ def _record_publish_refused(
 
 
 def _register(connection: Connection, publish: _Publish, now: datetime) -> None:
-    """Enter a dataset at its first release, and let its audience know that it exists."""
+    """Enter a dataset at its first release, and let its audience know that it exists.
+
+    The caller has advanced the policy revision.
+    """
     details = publish.details
     dataset = Dataset(
         address=publish.dataset,
@@ -297,7 +304,6 @@ def _register(connection: Connection, publish: _Publish, now: datetime) -> None:
     datasets.register(connection, dataset)
     for rule in standing.listing_rules(str(publish.dataset), details.visible_to):
         rules.write(connection, rule)
-    revision.advance(connection)
     entry = Entry(
         kind=EntryKind.DATASET_REGISTERED,
         facts={

@@ -51,6 +51,7 @@ class EntryKind(StrEnum):
     RULE_OFFERED = "rule:offered"
     SECONDMENT_ENDED = "secondment:ended"
     SECONDMENT_REGISTERED = "secondment:registered"
+    SHARING_REFUSED = "sharing:refused"
     STAGE_MOVED = "stage:moved"
     TOKEN_ISSUED = "token:issued"  # noqa: S105 -- the name of an event
     TOKEN_REVOKED = "token:revoked"  # noqa: S105 -- the name of an event

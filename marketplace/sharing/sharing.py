@@ -300,14 +300,21 @@ class Sharing:
 
     @contextmanager
     def _step(self, principal: Principal, *, changes_policy: bool = False) -> Iterator[_Step]:
-        with self._database.writing() as connection:
-            if changes_policy:
-                revision.advance(connection)
-            else:
-                revision.lock_shared(connection)
-            now = self._clock()
-            current = renew(connection, principal, now=now)
-            yield _Step(connection=connection, now=now, principal=current)
+        try:
+            with self._database.writing() as connection:
+                if changes_policy:
+                    revision.advance(connection)
+                else:
+                    revision.lock_shared(connection)
+                now = self._clock()
+                current = renew(connection, principal, now=now)
+                yield _Step(connection=connection, now=now, principal=current)
+        except AccessDenied as refusal:
+            # What was refused is rolled back; that it was tried is kept.
+            with self._database.writing() as connection:
+                step = _Step(connection=connection, now=self._clock(), principal=principal)
+                _record(step, EntryKind.SHARING_REFUSED, {}, refusal.detail)
+            raise
 
     def _move(
         self, principal: Principal, request_id: str, after: RequestState, reason: str

@@ -179,11 +179,12 @@ def test_every_read_is_decided_and_closed_in_the_log(world) -> None:
     assert closed.facts["outcome"] == "complete"
 
 
-def test_a_refused_read_is_in_the_log_too(world) -> None:
+def test_a_refused_read_is_in_the_log_too(world, clock) -> None:
     world.publish()
     with pytest.raises(AccessDenied):
         world.query("SELECT * FROM mhclg.homes")
     assert _last(world, EntryKind.READ_DECIDED).facts["refused_as"] == "AccessDenied"
+    clock.advance(timedelta(seconds=1))
     with pytest.raises(StatementRefused):
         world.query("DROP TABLE mhclg.homes")
     assert _last(world, EntryKind.READ_DECIDED).facts["refused_as"] == "StatementRefused"
@@ -246,3 +247,12 @@ def _outcome(world) -> object:
 def _counted(world) -> Counter[EntryKind]:
     with world.marketplace.database.reading() as connection:
         return Counter(entry.kind for entry in entries.latest(connection, limit=1000))
+
+
+def test_an_act_of_sharing_that_is_refused_is_kept_in_the_log(world) -> None:
+    world.publish()
+    agreement = world.share()
+    with pytest.raises(AccessDenied):
+        world.marketplace.sharing.revoke(world.member, agreement.id, "I would like to")
+    refused = _last(world, EntryKind.SHARING_REFUSED)
+    assert refused.person["person"] == world.member.person_id
