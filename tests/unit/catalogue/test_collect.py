@@ -260,6 +260,7 @@ class Collection(RuleBasedStateMachine):
         self.open: dict[str, set[str]] = {}
         self.released: dict[int, set[str]] = {}
         self.uploads: dict[str, list[str]] = {}
+        self.condemned_at: dict[str, datetime] = {}
         self.count = 0
 
     def teardown(self) -> None:
@@ -350,11 +351,14 @@ class Collection(RuleBasedStateMachine):
                 self.open.pop(intent.id, None)
         condemned = set(self.world.condemn())
         assert not condemned & set().union(*self.released.values(), *self.open.values())
+        for key in condemned:
+            assert self.world.store.put_at[key] <= self.world.now - GRACE
+            self.condemned_at[key] = self.world.now
 
     @rule(crash=st.booleans())
     def sweep(self, crash: bool) -> None:
         for key in self.world.sweep(crash=crash):
-            assert self.world.store.put_at[key] <= self.world.now - GRACE
+            assert self.condemned_at[key] <= self.world.now - GRACE
 
     @invariant()
     def every_released_file_is_there_unaltered(self) -> None:
