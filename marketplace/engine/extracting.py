@@ -25,9 +25,7 @@ class ExtractWorker:
         """Write it and describe it."""
         message = msgspec.msgpack.decode(request, type=ExtractRequest)
         path = Path(message.into) / "extract.parquet"
-        hidden = dict.fromkeys(message.files, "the table") | {
-            message.into: "the extract's folder"
-        }
+        hidden = dict.fromkeys(message.files, "the table") | {message.into: "the extract's folder"}
         try:
             copied = self._instance.execute(statement(message, path)).fetchone()
         except ENGINE_ERRORS as error:
