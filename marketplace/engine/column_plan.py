@@ -89,8 +89,11 @@ class ColumnPlan:
         x = identifier(self.name)
         if self.type == TEXT:
             return x
+        reading = reading_for(self.type, self.conventions)
+        canonical = reading.canonical.replace("{x}", x)
         return (
-            f"CASE WHEN {x} IS NULL OR {self._missing()} THEN NULL "
+            f"CASE WHEN {canonical} THEN try_cast({x} AS {self.type}) "
+            f"WHEN {x} IS NULL OR {self._missing()} THEN NULL "
             f"ELSE coalesce({self._value()}, error({literal(unfit)})) END AS {x}"
         )
 

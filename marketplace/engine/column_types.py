@@ -55,11 +55,16 @@ class Conventions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How texts become values of one type: the form to match, and SQL with `{x}` for the text."""
+    """How texts become values of one type: the form to match, and SQL with `{x}` for the text.
+
+    `canonical` is a quick test that is true for texts exactly as DuckDB writes the value; these
+    need no form. It must never hold for another text.
+    """
 
     type: str
     form: str
     value: str
+    canonical: str = "false"
 
 
 def reading_for(type_name: str, conventions: Conventions) -> Reading:
@@ -67,10 +72,15 @@ def reading_for(type_name: str, conventions: Conventions) -> Reading:
     if type_name == TEXT:
         return Reading(type=TEXT, form=_ANY, value="{x}")
     if type_name == "BOOLEAN":
-        return Reading(type=type_name, form=_spaced("(?i)true|false"), value=_cast(type_name))
+        return Reading(
+            type=type_name,
+            form=_spaced("(?i)true|false"),
+            value=_cast(type_name),
+            canonical="{x} IN ('true', 'false')",
+        )
     if type_name in _INTEGERS:
         form = _spaced(_number(_LONGEST, "", conventions))
-        return Reading(type=type_name, form=form, value=_number_value(type_name))
+        return _exact(type_name, form, _number_value(type_name))
     if type_name in ("DOUBLE", "FLOAT"):
         return Reading(
             type=type_name, form=_spaced(_real(conventions)), value=_number_value(type_name)
@@ -79,7 +89,8 @@ def reading_for(type_name: str, conventions: Conventions) -> Reading:
         return _decimal(type_name, conventions)
     if type_name == "DATE":
         dates = "|".join((_ISO_DATE, _SLASHED, _NAMED_MONTH, _NAMED_MONTH_SHORT_YEAR))
-        return Reading(type=type_name, form=_spaced(dates), value=_date(conventions))
+        # The length keeps out what is a date to DuckDB but not in a table: infinity, years of five digits.
+        return _exact(type_name, _spaced(dates), _date(conventions), " AND strlen({x}) = 10")
     if type_name == "TIMESTAMP":
         times = f"{_ISO_TIME}|{_ISO_DATE}|{_SLASHED_TIME}"
         return Reading(type=type_name, form=_spaced(times), value=_time(conventions))
@@ -138,7 +149,12 @@ def _decimal(type_name: str, conventions: Conventions) -> Reading:
     scale = int(type_name[8:-1].split(",")[1])
     rest = f"({_FRACTION % scale})?" if scale else ""
     form = _number(_LONGEST, rest, conventions)
-    return Reading(type=type_name, form=_spaced(form), value=_number_value(type_name))
+    return _exact(type_name, _spaced(form), _number_value(type_name))
+
+
+def _exact(type_name: str, form: str, value: str, bound: str = "") -> Reading:
+    canonical = f"{_cast(type_name)}::VARCHAR = {{x}}{bound}"
+    return Reading(type=type_name, form=form, value=value, canonical=canonical)
 
 
 def _real(conventions: Conventions) -> str:

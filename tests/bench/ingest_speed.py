@@ -45,7 +45,8 @@ def generate(path: Path, megabytes: int, kind: str) -> None:
 
 def copy(source: Path, into: Path) -> None:
     """What DuckDB does by itself: sniff, read, write zstd Parquet."""
-    connection = duckdb.connect(config={"threads": 2, "enable_progress_bar": False})
+    connection = duckdb.connect(config={"threads": 2})
+    connection.execute("SET enable_progress_bar = false")
     connection.execute(
         f"COPY (FROM read_csv('{source}')) TO '{into / 'copy.parquet'}' "
         "(FORMAT parquet, COMPRESSION zstd)"

@@ -206,3 +206,19 @@ def test_no_rows_keep_a_contract_but_cannot_begin_one(read_file) -> None:
     assert read_file(content, contract=CONTRACT).ingested.rows == 0
     with pytest.raises(FileUnreadable, match="no rows"):
         read_file(content)
+
+
+def test_what_only_duckdb_takes_for_a_value_is_text_also_far_below(read_file) -> None:
+    rows = [f"{n},2014-09-03,1.50,{n}.25,true" for n in range(30_000)]
+    rows[29_000] = "0x1F,infinity,1.505,nan,yes"
+    read = read_file("\n".join(["whole,date,money,real,flag", *rows]).encode())
+    assert read.types == {
+        "whole": "VARCHAR",
+        "date": "VARCHAR",
+        "money": "DECIMAL(18,3)",
+        "real": "DECIMAL(18,2)",
+        "flag": "VARCHAR",
+    }
+    assert [values[29_000] for values in read.columns.values()] == [
+        *("0x1F", "infinity", D("1.505"), None, "yes")
+    ]
