@@ -189,9 +189,7 @@ class Publishing:
             )
             return self._commit(publish, intent, table)
         except SQLAlchemyError:
-            # The commit may have happened although its answer was lost: only the database knows.
-            with self._database.reading() as connection:
-                committed = releases.outcome(connection, intent.id)
+            committed = self._settle(intent)
             if committed is None:
                 raise
             return committed
@@ -199,6 +197,12 @@ class Publishing:
             with self._database.writing() as connection:
                 releases.abandon(connection, intent.id)
             raise
+
+    def _settle(self, intent: Intent) -> Release | None:
+        """What became of a commit whose answer was lost; after this it can no longer happen."""
+        with self._database.writing() as connection:
+            releases.abandon(connection, intent.id)
+            return releases.outcome(connection, intent.id)
 
     def _intend(self, publish: _Publish) -> Intent:
         with self._database.writing() as connection:

@@ -186,9 +186,15 @@ class WorkerPool:
         return worker
 
     def _take_spare(self) -> ConfinedProcess:
-        with self._changed:
-            spare = self._spares.popleft() if self._spares else None
-        return spare or self._start_spare()
+        """A spare that still runs, or a new one: the kernel may have killed one while it waited."""
+        while True:
+            with self._changed:
+                spare = self._spares.popleft() if self._spares else None
+            if spare is None:
+                return self._start_spare()
+            if spare.alive:
+                return spare
+            spare.close()
 
     def _keep_spare(self, spare: ConfinedProcess) -> None:
         with self._changed:

@@ -251,7 +251,7 @@ def test_a_killed_worker_leaves_no_file_in_any_format(acting, tmp_path: Path) ->
     for ending in (".csv", ".json", ".parquet", ".arrow"):
         with pytest.raises(StreamCut):
             acting("member").download(
-                LONG, folder / f"cut{ending}", progress=kill_the_worker_once()
+                LONG, folder / f"cut{ending}", progress=kill_the_workers_once()
             )
         assert list(folder.iterdir()) == [], ending
 
@@ -268,27 +268,30 @@ def test_leaving_a_result_stops_its_worker(acting, tmp_path: Path) -> None:
     assert selector.select(timeout=60)
 
 
-def kill_the_worker_once() -> Callable[[int, int | None], None]:
-    """A report of progress that kills the worker when the first bytes have come."""
-    used: dict[int, int] = {}
+def kill_the_workers_once() -> Callable[[int, int | None], None]:
+    """A report of progress that kills whoever runs queries when the first bytes have come."""
+    done_so = False
 
     def report(done: int, _total: int | None) -> None:
-        if done and not used:
-            used.update(workers())
-            os.kill(max(used, key=used.__getitem__), signal.SIGKILL)
+        nonlocal done_so
+        if done and not done_so:
+            done_so = True
+            for pid in workers():
+                os.kill(pid, signal.SIGKILL)
 
     return report
 
 
-def workers() -> dict[int, int]:
-    """The engine's processes that this process has started, with the CPU time each has used."""
-    used: dict[int, int] = {}
+def workers() -> list[int]:
+    """The processes that this process has started to run queries, spares included."""
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             state = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(state[1]) == os.getpid() and b"engine" in (folder / "cmdline").read_bytes():
-                used[int(folder.name)] = int(state[11])
-    return used
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
+            if int(state[1]) == os.getpid() and b"query" in arguments:
+                found.append(int(folder.name))
+    return found
 
 
 def from_json(document: dict[str, list]) -> list[dict[str, object]]:

@@ -1,16 +1,18 @@
 """Journey 1: what makes a release, what is refused, and what is left behind when it is."""
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from access_policies.vocabulary import Audience
 from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Release
-from catalogue.errors import ContractBroken, ReleaseConflict, StoreUnfit
+from catalogue.errors import ContractBroken, IntentExpired, ReleaseConflict, StoreUnfit
 from connectors.errors import StoreUnavailable
 from marketplace.audit import entries
 from marketplace.audit.entries import EntryKind
 from marketplace.errors import AccessDenied, FileUnreadable
+from marketplace.publish import Publishing
 
 HOMES = DatasetAddress("mhclg", "homes")
 
@@ -110,6 +112,37 @@ def test_a_store_that_fails_leaves_the_release_before_as_it_was(
     with pytest.raises(failure):
         world.publish(NEXT_QUARTER)
     assert _latest(world).number == 1
+
+
+def test_a_commit_whose_answer_is_lost_is_told_as_what_became_of_it(world, monkeypatch) -> None:
+    commit = Publishing._commit
+
+    def answer_lost(self: Publishing, *given: object) -> Release:
+        commit(self, *given)
+        raise OperationalError("COMMIT", None, OSError("the connection is gone"))
+
+    monkeypatch.setattr(Publishing, "_commit", answer_lost)
+    assert world.publish().release.number == 1
+    assert _latest(world).number == 1
+
+
+def test_a_commit_that_never_happened_is_told_as_failed_and_cannot_happen_later(
+    world, monkeypatch
+) -> None:
+    tried: list[object] = []
+
+    def failed(_: Publishing, *given: object) -> Release:
+        tried.extend(given)
+        raise OperationalError("COMMIT", None, OSError("the connection is gone"))
+
+    commit = Publishing._commit
+    monkeypatch.setattr(Publishing, "_commit", failed)
+    with pytest.raises(OperationalError):
+        world.publish()
+    monkeypatch.undo()
+    with pytest.raises(IntentExpired):
+        commit(world.marketplace.publishing, *tried)
+    assert _latest(world) is None
 
 
 def test_a_release_its_listing_and_its_record_commit_together_or_not_at_all(
