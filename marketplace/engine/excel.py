@@ -42,7 +42,7 @@ class SheetRows:
 def cell_text(cell: Cell) -> str:
     """A cell as the text that a CSV file would hold.
 
-    >>> cell_text(1100.0), cell_text(28.939999999999998), cell_text(datetime.date(2014, 9, 3))
+    >>> cell_text(1100.0), cell_text(28.939999999999998), cell_text(dt.date(2014, 9, 3))
     ('1100', '28.94', '2014-09-03')
     """
     match cell:
