@@ -15,11 +15,11 @@ from access_policies import revision
 from access_policies.decision import Decision, TableScope
 from access_policies.decision_point import DecisionPoint
 from access_policies.vocabulary import Action
-from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Release, ReleaseTable
 from catalogue.errors import InvalidAddress, Problem
 from catalogue.manifest import resolve_table
+from catalogue.release_shelf import ReleaseShelf
 from connectors.verified_cache import VerifiedCache
 from marketplace import enforcement
 from marketplace.audit.entries import Entry, EntryKind, record
@@ -78,6 +78,7 @@ class Querying:
         self._workers = workers
         self._clock = clock
         self._deadline = deadline
+        self._releases = ReleaseShelf()
 
     def run(
         self, principal: Principal, sql: str, output: OutputFormat, *, project: str | None = None
@@ -140,7 +141,7 @@ class Querying:
         self, connection: Connection, principal: Principal, parts: tuple[str, ...]
     ) -> Reading:
         dataset = _dataset_named(parts)
-        release = releases.latest(connection, dataset)
+        release = self._releases.latest(connection, dataset)
         decision = self._ask(connection, principal, Action.QUERY, dataset)
         if not decision.allowed:
             listed = self._ask(connection, principal, Action.DISCOVER, dataset)
