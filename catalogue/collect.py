@@ -9,19 +9,24 @@ Only keys of the publish protocol are looked at (`releases/<intent>/...`). An ob
 intent that the database does not know is left alone: the database may be an older backup.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, select, update
 
+from catalogue import condemned
+from catalogue.condemned import Condemned
 from catalogue.object_store import ObjectStore
 from catalogue.records import IntentState, condemned_objects, intents, release_files
 from catalogue.releases import PREFIX
 
+# How many objects one transaction removes, so that on SQLite no other writer waits for long.
+_AT_ONCE = 200
+
 
 def condemn(
     connection: Connection, store: ObjectStore, *, now: datetime, grace: timedelta
-) -> tuple[str, ...]:
+) -> tuple[Condemned, ...]:
     """Write down the objects that no release holds or ever will; returns those that are new.
 
     Ends every intent whose lease is over, so that none of them can commit from here on. An object
@@ -33,42 +38,46 @@ def condemn(
     closed = _closed_intents(connection)
     spared = _live_keys(connection) | _condemned_keys(connection)
     found = tuple(
-        stored.key
+        Condemned(key=stored.key, bytes=stored.bytes)
         for stored in store.list(PREFIX)
         if stored.key not in spared
         and _intent_of(stored.key) in closed
         and stored.modified_at <= now - grace
     )
-    if found:
-        rows = [{"key": key, "condemned_at": now} for key in found]
-        connection.execute(insert(condemned_objects), rows)
+    condemned.condemn(connection, found, now=now)
     return found
 
 
+def due(connection: Connection, *, now: datetime, grace: timedelta) -> tuple[Condemned, ...]:
+    """The objects that `sweep` would remove now, however many they are."""
+    return _unused(connection, condemned.due(connection, PREFIX, now=now, grace=grace))
+
+
 def sweep(
-    connection: Connection, store: ObjectStore, *, now: datetime, grace: timedelta
-) -> tuple[str, ...]:
-    """Remove the objects that were condemned at least `grace` ago; returns their keys.
+    connection: Connection,
+    store: ObjectStore,
+    *,
+    now: datetime,
+    grace: timedelta,
+    limit: int = _AT_ONCE,
+) -> tuple[Condemned, ...]:
+    """Remove up to `limit` objects that were condemned at least `grace` ago; returns them.
 
     Each is held against the releases and the open intents once more. Where the transaction is
     rolled back, the objects are gone and still condemned; the next sweep puts that right.
     """
-    due = condemned_objects.c.condemned_at <= now - grace
-    keys = connection.execute(
-        select(condemned_objects.c.key).where(due).order_by(condemned_objects.c.key)
-    ).scalars()
-    removed = tuple(_remove(connection, store, keys.all()))
-    connection.execute(delete(condemned_objects).where(due))
+    looked_at = condemned.due(connection, PREFIX, now=now, grace=grace, limit=limit)
+    removed = _unused(connection, looked_at)
+    for one in removed:
+        store.delete(one.key)
+    condemned.strike(connection, looked_at)
     return removed
 
 
-def _remove(connection: Connection, store: ObjectStore, keys: Sequence[str]) -> Iterator[str]:
+def _unused(connection: Connection, objects: Collection[Condemned]) -> tuple[Condemned, ...]:
     closed = _closed_intents(connection)
     live = _live_keys(connection)
-    for key in keys:
-        if key not in live and _intent_of(key) in closed:
-            store.delete(key)
-            yield key
+    return tuple(one for one in objects if one.key not in live and _intent_of(one.key) in closed)
 
 
 def _end_expired(connection: Connection, now: datetime) -> None:

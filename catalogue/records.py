@@ -154,5 +154,6 @@ condemned_objects = Table(
     "condemned_objects",
     metadata,
     Column("key", Text, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
     Column("condemned_at", UtcDateTime, nullable=False),
 )

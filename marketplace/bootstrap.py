@@ -19,8 +19,10 @@ from marketplace.discovery import Discovery
 from marketplace.engine.limits import Limits
 from marketplace.engine.workers import QueryWorkers
 from marketplace.extracts import Extracts
+from marketplace.housekeeping import Housekeeping
 from marketplace.publish import Publishing
 from marketplace.query import Querying
+from marketplace.scratch import Scratch
 from marketplace.settings import Settings
 from marketplace.sharing import Sharing
 
@@ -38,7 +40,9 @@ class Marketplace:
     decision_point: DecisionPoint
     audit: AuditLog
     workers: QueryWorkers
+    scratch: Scratch
     extracts: Extracts
+    housekeeping: Housekeeping
     administration: Administration
     discovery: Discovery
     publishing: Publishing
@@ -46,10 +50,11 @@ class Marketplace:
     querying: Querying
 
     def close(self) -> None:
-        """Stop the workers, give every entry its place in the log, and let the database go."""
+        """Stop the workers, give every entry its place in the log, and let database and files go."""
         self.workers.close()
         self.audit.close()
         self.database.close()
+        self.scratch.close()
 
 
 def open_marketplace(settings: Settings, *, clock: Clock = system_clock) -> Marketplace:
@@ -89,8 +94,10 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         deadline=settings.ingest_deadline,
         require_confinement=settings.require_confinement,
     )
+    scratch = Scratch(folders.scratch)
+    undo.callback(scratch.close)
     workers = QueryWorkers(
-        query_limits, bound_limit=settings.query_workers, spares=1, scratch=folders.scratch
+        query_limits, bound_limit=settings.query_workers, spares=1, scratch=scratch.path
     )
     extracts = Extracts(
         database=database,
@@ -98,7 +105,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         cache=cache,
         places=places,
         limits=ingest_limits,
-        scratch=folders.scratch,
+        scratch=scratch.path,
         clock=clock,
     )
     return Marketplace(
@@ -111,7 +118,11 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         decision_point=decision_point,
         audit=audit,
         workers=workers,
+        scratch=scratch,
         extracts=extracts,
+        housekeeping=Housekeeping(
+            database=database, store=store, scratch=folders.scratch, clock=clock
+        ),
         administration=Administration(database=database, clock=clock),
         discovery=Discovery(database=database, decision_point=decision_point, clock=clock),
         publishing=Publishing(
@@ -119,7 +130,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
             decision_point=decision_point,
             store=store,
             limits=ingest_limits,
-            scratch=folders.scratch,
+            scratch=scratch.path,
             clock=clock,
         ),
         sharing=Sharing(

@@ -9,40 +9,31 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
 import msgspec
-from sqlalchemy import Column as TableColumn
-from sqlalchemy import Connection, MetaData, String, Table, Text, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from access_policies.decision import AllRows, RowsInPlaces, RowsWithValues, TableScope
 from catalogue.dataset import DataFile, ReleaseTable
 from catalogue.errors import ObjectMissing
-from catalogue.instant import UtcDateTime
 from catalogue.object_store import ObjectStore
 from catalogue.places import Places
 from connectors.verified_cache import VerifiedCache
+from marketplace import extract_records
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.engine.extract import EveryRow, ResolvedRows, RowsAmong, build_extract
 from marketplace.engine.limits import Limits
+from marketplace.engine.written_file import WrittenFile
 from marketplace.errors import AccessDenied
 
-metadata = MetaData()
-
-extracts = Table(
-    "extracts",
-    metadata,
-    TableColumn("key", String(64), primary_key=True),
-    TableColumn("files", Text, nullable=False),
-    TableColumn("built_at", UtcDateTime, nullable=False),
-    TableColumn("last_used_at", UtcDateTime, nullable=False),
-)
+# How exactly it is known when an extract was last read; a write for each query would be dear.
+_NOTED_EVERY = timedelta(hours=1)
 
 
 class Extracts:
@@ -82,22 +73,6 @@ class Extracts:
         with self._alone(key):
             return self._find(key) or self._build(key, table, scope, rows)
 
-    def drop_unused(self, *, idle: timedelta) -> int:
-        """Remove extracts that nobody has read for `idle`; they are built again when needed.
-
-        Returns how many were dropped. The record goes first, so a reader never finds a key whose
-        files are gone.
-        """
-        before = self._clock() - idle
-        with self._database.writing() as connection:
-            dropped = connection.execute(
-                delete(extracts).where(extracts.c.last_used_at < before).returning(extracts.c.files)
-            ).all()
-        for (files,) in dropped:
-            for file in _decode(files):
-                self._store.delete(file.key)
-        return len(dropped)
-
     def _resolve(self, table: ReleaseTable, scope: TableScope) -> ResolvedRows:
         match scope.rows:
             case AllRows():
@@ -118,18 +93,13 @@ class Extracts:
     def _find(self, key: str) -> tuple[DataFile, ...] | None:
         now = self._clock()
         with self._database.reading() as connection:
-            row = connection.execute(select(extracts).where(extracts.c.key == key)).one_or_none()
-        if row is None:
+            found = extract_records.find(connection, key)
+        if found is None:
             return None
-        if now - row.last_used_at > timedelta(hours=1):
-            self._touch(key, now)
-        return _decode(row.files)
-
-    def _touch(self, key: str, now: datetime) -> None:
-        with self._database.writing() as connection:
-            connection.execute(
-                update(extracts).where(extracts.c.key == key).values(last_used_at=now)
-            )
+        if now - found.last_used_at > _NOTED_EVERY:
+            with self._database.writing() as connection:
+                extract_records.touch(connection, key, now=now)
+        return found.files
 
     def _build(
         self, key: str, table: ReleaseTable, scope: TableScope, rows: ResolvedRows
@@ -139,16 +109,9 @@ class Extracts:
                 written = build_extract(
                     paths, columns=scope.columns, rows=rows, into=Path(folder), limits=self._limits
                 )
-            build = uuid4().hex
-            files = tuple(
-                DataFile(
-                    key=f"extracts/{key}/{build}/{file.sha256}.parquet",
-                    sha256=file.sha256,
-                    bytes=file.bytes,
-                    rows=file.rows,
-                )
-                for file in written
-            )
+            files = _of_a_build(key, written)
+            with self._database.writing() as connection:
+                extract_records.announce(connection, files, now=self._clock())
             for stored, local in zip(files, written, strict=True):
                 self._store.put(stored.key, local.path)
         return self._keep(key, files)
@@ -157,11 +120,9 @@ class Extracts:
         now = self._clock()
         try:
             with self._database.writing() as connection:
-                _insert(connection, key, files, now)
+                extract_records.keep(connection, key, files, now=now)
         except IntegrityError:
-            # Another node built the same extract first; its files serve, ours are not needed.
-            for file in files:
-                self._store.delete(file.key)
+            # Another node built the same extract first; its files serve, ours stay condemned.
             winner = self._find(key)
             if winner is None:
                 raise ObjectMissing(
@@ -179,19 +140,18 @@ class Extracts:
             yield
 
 
-def _insert(connection: Connection, key: str, files: tuple[DataFile, ...], now: datetime) -> None:
-    connection.execute(
-        insert(extracts).values(
-            key=key,
-            files=msgspec.json.encode(files).decode(),
-            built_at=now,
-            last_used_at=now,
+def _of_a_build(key: str, written: tuple[WrittenFile, ...]) -> tuple[DataFile, ...]:
+    """The files under keys that no other build of the same extract has."""
+    build = uuid4().hex
+    return tuple(
+        DataFile(
+            key=f"{extract_records.PREFIX}{key}/{build}/{file.sha256}.parquet",
+            sha256=file.sha256,
+            bytes=file.bytes,
+            rows=file.rows,
         )
+        for file in written
     )
-
-
-def _decode(files: str) -> tuple[DataFile, ...]:
-    return msgspec.json.decode(files, type=tuple[DataFile, ...])
 
 
 def _key(table: ReleaseTable, scope: TableScope, rows: ResolvedRows) -> str:

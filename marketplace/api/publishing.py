@@ -123,7 +123,7 @@ async def publish_release(
 
     def work() -> PublishedRelease:
         marketplace.publishing.check(principal, address)
-        with tempfile.TemporaryDirectory(dir=marketplace.settings.data / "scratch") as folder:
+        with tempfile.TemporaryDirectory(dir=marketplace.scratch.path) as folder:
             file = upload.fetch(Path(folder))
             published = marketplace.publishing.publish(
                 principal,

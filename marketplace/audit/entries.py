@@ -36,6 +36,7 @@ class EntryKind(StrEnum):
     AGREEMENT_REVISED = "agreement:revised"
     CATALOGUE_READ = "catalogue:read"
     DATASET_REGISTERED = "dataset:registered"
+    FILES_REMOVED = "files:removed"
     MEMBER_ADDED = "member:added"
     MEMBER_ENDED = "member:ended"
     ORGANISATION_REGISTERED = "organisation:registered"

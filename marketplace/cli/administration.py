@@ -1,4 +1,4 @@
-"""`marketplace admin`: who exists, and how far the marketplace is open. Works on the data folder."""
+"""`marketplace admin`: who exists, how far it is open, what is removed. Works on the data folder."""
 
 import getpass
 from collections.abc import Iterator
@@ -17,6 +17,9 @@ from marketplace.clock import LONDON, end_of_last_day, system_clock
 
 if TYPE_CHECKING:
     from marketplace.administration import Administration
+    from marketplace.database import Database
+    from marketplace.housekeeping import Housekeeping
+    from marketplace.settings import Settings
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 
@@ -39,13 +42,35 @@ class Operator:
         """The use case over the marketplace's database, closed when the block ends."""
         need_server()
         from marketplace.administration import Administration
+
+        with self._opened() as (_, database):
+            yield Administration(database=database, clock=system_clock)
+
+    @contextmanager
+    def housekeeping(self) -> "Iterator[Housekeeping]":
+        """The use case over the marketplace's database, store and scratch folders."""
+        need_server()
+        from connectors.stores import open_store
+        from marketplace.housekeeping import Housekeeping
+
+        with self._opened() as (settings, database):
+            yield Housekeeping(
+                database=database,
+                store=open_store(settings.store_location, endpoint=settings.s3_endpoint),
+                scratch=settings.data / "scratch",
+                clock=system_clock,
+            )
+
+    @contextmanager
+    def _opened(self) -> "Iterator[tuple[Settings, Database]]":
         from marketplace.database import open_database
         from marketplace.settings import read_settings
 
-        database = open_database(read_settings(data=self.data).database_url)
+        settings = read_settings(data=self.data)
+        database = open_database(settings.database_url)
         try:
             database.migrate()
-            yield Administration(database=database, clock=system_clock)
+            yield settings, database
         finally:
             database.close()
 
@@ -54,7 +79,10 @@ def _group(name: str, help_text: str) -> App:
     return App(name=name, help=help_text, help_format="markdown")
 
 
-admin = _group("admin", "Enter organisations, people, squads, secondments, tokens and stages.")
+admin = _group(
+    "admin",
+    "Enter organisations, people, squads, secondments, tokens and stages; remove unused files.",
+)
 organisation = _group("organisation", "Departments, councils, companies.")
 person = _group("person", "People and their home organisation.")
 squad = _group("squad", "Squads and other projects, and their members.")
@@ -335,6 +363,57 @@ def stage(
         held = administration.stage(dataset)
     named = "The marketplace" if dataset == "*" else dataset
     say(f"{named} is open up to {held.name.lower()}.")
+
+
+@admin.command(name="tidy")
+def tidy(
+    *,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    grace_days: int = 7,
+    idle_days: int = 30,
+    json: Json = False,
+    operator: Operator = OPERATOR,
+) -> None:
+    """Remove files that nobody will read any more; for a timer, once a day, beside the service.
+
+    A run condemns what is of no use now and removes what was condemned at least the grace period
+    ago. Files of releases are never touched.
+
+    Parameters
+    ----------
+    dry_run
+        Change nothing, and show what would go.
+    grace_days
+        How long a condemned file stays; longer than a backup takes.
+    idle_days
+        An extract that nobody has read for so long is of no use; it is built again when needed.
+    json
+        Write JSON.
+    """
+    with operator.housekeeping() as housekeeping:
+        tidied = housekeeping.tidy(
+            grace=timedelta(days=grace_days),
+            idle=timedelta(days=idle_days),
+            by=operator.name,
+            dry_run=dry_run,
+        )
+    if json:
+        show_json(tidied)
+        return
+    show_table(
+        ("files", "condemned", "bytes", "removed", "bytes"),
+        (
+            (title, had.files, f"{had.bytes:,}", gone.files, f"{gone.bytes:,}")
+            for title, had, gone in (
+                ("abandoned publishes", tidied.abandoned_condemned, tidied.abandoned_removed),
+                ("unused extracts", tidied.extracts_condemned, tidied.extracts_removed),
+            )
+        ),
+        numbers=("condemned", "bytes", "removed"),
+        title="What would go; nothing was changed" if dry_run else "",
+    )
+    scratch = tidied.scratch_removed
+    say(f"Left by killed processes: {scratch.files:,} files, {scratch.bytes:,} bytes.")
 
 
 def _check_scope(dataset: str) -> None:

@@ -11,7 +11,7 @@ _HOMES = (
     "marketplace.identity.records",
     "marketplace.sharing.records",
     "marketplace.audit.records",
-    "marketplace.extracts",
+    "marketplace.extract_records",
 )
 
 

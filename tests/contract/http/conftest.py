@@ -20,6 +20,7 @@ from connectors.local_store import LocalStore
 from marketplace.bootstrap import Marketplace
 from marketplace.database import Database, open_database
 from marketplace.identity import organisations, people, projects, tokens
+from marketplace.scratch import Scratch
 from marketplace.serve import running
 from marketplace.settings import Settings
 
@@ -103,13 +104,13 @@ def started_service(
     folder = tmp_path_factory.mktemp("service")
     path = folder / "marketplace.db"
     path.write_bytes(sqlite_template.read_bytes())
-    (folder / "scratch").mkdir()
     database = open_database(f"sqlite:///{path}")
     parts = SimpleNamespace(
         settings=Settings(data=folder, upload_limit=1000),
         clock=lambda: NOW,
         database=database,
         store=LocalStore(folder / "objects"),
+        scratch=Scratch(folder),
         audit=SimpleNamespace(fault=""),
         querying=ScriptedQuerying(),
         discovery=SimpleNamespace(dataset=None),

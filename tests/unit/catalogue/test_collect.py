@@ -97,14 +97,15 @@ class World:
 
     def condemn(self) -> tuple[str, ...]:
         with self.database.writing() as connection:
-            return collect.condemn(connection, self.store, now=self.now, grace=GRACE)
+            found = collect.condemn(connection, self.store, now=self.now, grace=GRACE)
+        return tuple(one.key for one in found)
 
     def sweep(self, *, crash: bool = False) -> tuple[str, ...]:
         with self.database.writing() as connection:
             removed = collect.sweep(connection, self.store, now=self.now, grace=GRACE)
             if crash:
                 connection.rollback()
-            return removed
+        return tuple(one.key for one in removed)
 
     def stored(self) -> set[str]:
         return {found.key for found in self.store.list("")}
@@ -178,7 +179,9 @@ def test_a_condemned_object_that_is_live_after_all_is_acquitted(
     key = world.upload(intent, b"x")
     with database.writing() as connection:
         connection.execute(
-            records.condemned_objects.insert().values(key=key, condemned_at=START - 2 * GRACE)
+            records.condemned_objects.insert().values(
+                key=key, bytes=1, condemned_at=START - 2 * GRACE
+            )
         )
     assert world.sweep() == ()
     world.commit(intent, [key], "homes")
@@ -207,7 +210,8 @@ def test_a_commit_and_a_collection_at_the_same_moment_never_lose_a_file(
         def collected(late: datetime = late, together: Barrier = together) -> tuple[str, ...]:
             together.wait()
             with database.writing() as connection:
-                return collect.condemn(connection, world.store, now=late, grace=GRACE)
+                found = collect.condemn(connection, world.store, now=late, grace=GRACE)
+            return tuple(one.key for one in found)
 
         with ThreadPoolExecutor(2) as pool:
             committing, condemning = pool.submit(commit), pool.submit(collected)
