@@ -208,17 +208,24 @@ def test_no_rows_keep_a_contract_but_cannot_begin_one(read_file) -> None:
         read_file(content)
 
 
-def test_what_only_duckdb_takes_for_a_value_is_text_also_far_below(read_file) -> None:
-    rows = [f"{n},2014-09-03,1.50,{n}.25,true" for n in range(30_000)]
-    rows[29_000] = "0x1F,infinity,1.505,nan,yes"
-    read = read_file("\n".join(["whole,date,money,real,flag", *rows]).encode())
-    assert read.types == {
-        "whole": "VARCHAR",
-        "date": "VARCHAR",
-        "money": "DECIMAL(18,3)",
-        "real": "DECIMAL(18,2)",
-        "flag": "VARCHAR",
-    }
-    assert [values[29_000] for values in read.columns.values()] == [
-        *("0x1F", "infinity", D("1.505"), None, "yes")
-    ]
+@pytest.mark.parametrize(
+    ("usual", "late", "type_name"),
+    [
+        ("7", "0x1F", "VARCHAR"),
+        ("7", "1_000", "VARCHAR"),
+        ("2014-09-03", "infinity", "VARCHAR"),
+        ("2014-09-03", "2014-9-3", "VARCHAR"),
+        ("2014-09-03 10:30:00", "2014-09-03 10:30:00+02", "VARCHAR"),
+        ("1.50", "1.505", "DECIMAL(18,3)"),
+        ("0.123456789", "inf", "VARCHAR"),
+        ("true", "yes", "VARCHAR"),
+    ],
+)
+def test_a_value_far_below_that_duckdb_alone_would_take_changes_the_type(
+    usual: str, late: str, type_name: str, read_file
+) -> None:
+    rows = [f"{n},{usual}" for n in range(25_000)]
+    rows[24_000] = f"1,{late}"
+    read = read_file("\n".join(["key,x", *rows]).encode())
+    assert read.types["x"] == type_name
+    assert str(read.columns["x"][24_000]) == late

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from marketplace.engine.text_file import RecordScan
 from marketplace.errors import FileUnreadable
 
 PLAIN = "name,note\nZoë,café\nBob,£5 € off\n"
@@ -119,11 +120,9 @@ def test_a_value_far_below_in_a_column_without_heading_is_refused(read_file) -> 
 
 
 def test_quotes_within_cells_stay_what_they_are(read_file) -> None:
-    content = b'size,note\n5" pipe,"say ""hi"""\n6" pipe,x\n'
-    assert read_file(content).columns == {
-        "size": ['5" pipe', '6" pipe'],
-        "note": ['say "hi"', "x"],
-    }
+    read = read_file(b'size,note\n5" pipe,"say ""hi"""\n6" pipe,x\n')
+    assert read.columns == {"size": ['5" pipe', '6" pipe'], "note": ['say "hi"', "x"]}
+    assert "left out" not in read.notes
 
 
 def test_the_given_lines_bound_the_table(read_file) -> None:
@@ -150,3 +149,23 @@ def test_line_ends_and_characters_cut_by_a_chunk_are_whole(size: int, read_file)
     filler = "x" * (size - len(head) - 3)
     content = f'{head}{filler},é\r\n"1\r\n2","z"\r\n'.encode()
     assert read_file(content).columns == {"a": [filler, "1\r\n2"], "b": ["é", "z"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "records", "quoted"),
+    [
+        (b'a,b\r\n"x\r\ny","z"\r\n1,""\r\n', 3, True),
+        (b'a,b\n"x","y"\n\n"",2\n\n\n', 4, False),
+        (b'a\r"\r"\r"b"\r', 3, True),
+        (b"a,b\n1,2", 2, False),
+        (b"", 0, False),
+    ],
+)
+def test_records_are_counted_the_same_wherever_the_bytes_are_cut(
+    text: bytes, records: int, quoted: bool
+) -> None:
+    for cut in range(len(text) + 1):
+        scan = RecordScan()
+        for chunk in (text[:cut], text[cut : cut + 1], text[cut + 1 :]):
+            scan.feed(chunk)
+        assert scan.finish() == (records, quoted)
