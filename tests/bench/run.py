@@ -10,15 +10,16 @@ import json
 import math
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import duckdb
 import pyarrow as pa
@@ -26,7 +27,7 @@ from bench_world import build_world
 from rich.console import Console
 from rich.table import Table
 
-from marketplace.client import Client, connect
+from marketplace.client import Client, ClientError, connect
 
 BUILD = Path(__file__).parents[2] / "build"
 ADDRESS = "bench.payments"
@@ -103,24 +104,36 @@ def generate(path: Path, rows: int) -> Path:
 @contextmanager
 def serving(data: Path) -> Iterator[tuple[str, int]]:
     """The service in a process of its own; gives its address and process id."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [Path(sys.executable).with_name("marketplace"), "serve"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "marketplace.cli", "serve", "--data", data, "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
+        [*command, "--data", data, "--port", str(port)], stdout=subprocess.DEVNULL
     )
     try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "http://" in line:
-                url = line[line.index("http://") :].split()[0].rstrip("/")
-                break
-        else:
-            raise SystemExit("the service did not start")
-        threading.Thread(target=process.stdout.read, daemon=True).start()
+        wait_until_healthy(url, process)
         yield url, process.pid
     finally:
         process.terminate()
         process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
+    with connect(url) as client:
+        for _ in range(300):
+            if process.poll() is not None:
+                raise SystemExit("the service did not start")
+            with suppress(ClientError):
+                client.health()
+                return
+            sleep(0.1)
+    raise SystemExit("the service does not answer")
 
 
 def measure_publish(
