@@ -1,23 +1,19 @@
-"""Every room's tables, in one place for the migrations and for nothing else."""
-
-import importlib
-import importlib.util
+"""Every room's tables in one place: what the migrations must add up to."""
 
 from sqlalchemy import MetaData
 
-_HOMES = (
-    "catalogue.records",
-    "access_policies.records",
-    "marketplace.identity.records",
-    "marketplace.sharing.records",
-    "marketplace.audit.records",
-    "marketplace.extract_records",
+from access_policies import records as policies
+from catalogue import records as catalogue
+from marketplace import extract_records as extracts
+from marketplace.audit import records as audit
+from marketplace.identity import records as identity
+from marketplace.sharing import records as sharing
+
+ALL_METADATA: tuple[MetaData, ...] = (
+    catalogue.metadata,
+    policies.metadata,
+    identity.metadata,
+    sharing.metadata,
+    audit.metadata,
+    extracts.metadata,
 )
-
-
-def _metadata() -> tuple[MetaData, ...]:
-    present = [home for home in _HOMES if importlib.util.find_spec(home)]
-    return tuple(importlib.import_module(home).metadata for home in present)
-
-
-ALL_METADATA = _metadata()
