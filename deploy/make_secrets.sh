@@ -31,8 +31,18 @@ user=marketplace
 password=$database
 SERVICE
 
-printf '%s' marketplace > "$folder/store_user"
-printf '%s' "$store" > "$folder/store_password"
+# Who the store knows: the service alone, which may also make its bucket.
+cat > "$folder/store_identities" <<IDENTITIES
+{
+  "identities": [
+    {
+      "name": "marketplace",
+      "credentials": [{ "accessKey": "marketplace", "secretKey": "$store" }],
+      "actions": ["Admin"]
+    }
+  ]
+}
+IDENTITIES
 cat > "$folder/store_credentials" <<CREDENTIALS
 [default]
 aws_access_key_id = marketplace

@@ -1,5 +1,6 @@
 """What can be checked of the deployment without a container engine."""
 
+import json
 import re
 import shlex
 import stat
@@ -65,6 +66,7 @@ def test_the_runbook_covers_what_an_operator_is_asked_for():
         "Roll back",
         "Back up",
         "Restore",
+        "Remove unused files",
         "Rotate",
         "The audit log does not verify",
         "The object store is unfit",
@@ -103,7 +105,8 @@ def test_no_secret_stands_in_the_files_or_in_the_environment(compose: dict[str, 
 
 def test_every_secret_is_given_only_to_services_that_use_it(compose: dict[str, Any]):
     for name, service in compose["services"].items():
-        used = set(re.findall(r"/run/secrets/(\w+)", str(service.get("environment", {}))))
+        given = (service.get("environment", {}), service.get("command", []))
+        used = set(re.findall(r"/run/secrets/(\w+)", str(given)))
         assert used == set(service.get("secrets", [])), name
         assert used <= set(compose["secrets"])
 
@@ -125,6 +128,20 @@ def test_images_are_pinned_by_a_tag_with_a_version(compose: dict[str, Any], cont
     assert bases == ["python:3.11-slim"]
     for image in [*images, *bases]:
         assert PINNED.fullmatch(image), image
+        # Where images come from is the operator's to say, so none names a registry's host.
+        first, slash, _ = image.partition("/")
+        assert not slash or not re.search(r"[.:]", first), image
+
+
+def test_the_store_reports_to_nobody_and_only_its_s3_side_is_reached(compose: dict[str, Any]):
+    store = compose["services"]["store"]
+    options = dict(word.removeprefix("-").partition("=")[::2] for word in store["command"][1:])
+    assert store["command"][0] == "server"
+    assert options["ip.bind"] == options["ip"] == "127.0.0.1"
+    assert options["s3.ip.bind"] == "0.0.0.0"
+    assert options["master.telemetry"] == "false"
+    endpoint = compose["services"]["service"]["environment"]["MARKETPLACE_S3_ENDPOINT"]
+    assert endpoint == "http://store:8333"
 
 
 def test_the_service_runs_without_rights_on_a_read_only_system(
@@ -199,11 +216,13 @@ def test_the_secrets_are_made_once_and_are_the_same_on_both_sides(tmp_path: Path
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     assert set(made) == set(compose["secrets"])
-    assert len(made["database_password"]) == len(made["store_password"]) == 64
-    assert made["database_password"] != made["store_password"]
+    (identity,) = json.loads(made["store_identities"])["identities"]
+    (known,) = identity["credentials"]
+    assert len(made["database_password"]) == len(known["secretKey"]) == 64
+    assert made["database_password"] != known["secretKey"]
     assert f"password={made['database_password']}\n" in made["database_service"]
-    assert f"aws_secret_access_key = {made['store_password']}\n" in made["store_credentials"]
-    assert f"aws_access_key_id = {made['store_user']}\n" in made["store_credentials"]
+    assert f"aws_secret_access_key = {known['secretKey']}\n" in made["store_credentials"]
+    assert f"aws_access_key_id = {known['accessKey']}\n" in made["store_credentials"]
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
     again = subprocess.run(["sh", script], capture_output=True, text=True)
     assert again.returncode == 1
