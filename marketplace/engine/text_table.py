@@ -20,7 +20,7 @@ from catalogue.errors import ContractBroken
 from catalogue.table_schema import TableSchema
 from marketplace.engine.column_names import name_columns, title_of
 from marketplace.engine.column_plan import ColumnPlan, count_kinds
-from marketplace.engine.column_types import AREA_CODE, TEXT, Conventions
+from marketplace.engine.column_types import AREA_CODE, Conventions
 from marketplace.engine.ingest_job import Ingested, IngestOptions, Progress
 from marketplace.engine.instance import identifier, literal
 from marketplace.engine.parquet_writing import write_parquet
@@ -226,8 +226,8 @@ class TextTableReading:
             unfit = next(plan for plan in plans if plan.name == found[1])
             if not seen_all:
                 seen_all = True
-                typed = [plan.name for plan in plans if plan.type != TEXT]
-                plans = self._seen_all(plain, plans, typed)
+                misfits = self._misfits(plain, plans)
+                plans = self._seen_all(plain, plans, [name for name in misfits if misfits[name]])
             elif unfit.contract is None:
                 plans = [plan.as_text() if plan is unfit else plan for plan in plans]
             else:
@@ -258,11 +258,18 @@ class TextTableReading:
             raise _Distrusted
         return _blank_note(plain.records - rows)
 
+    def _misfits(self, plain: PlainCsv, plans: Sequence[ColumnPlan]) -> dict[str, int]:
+        """For each column, how many of its values do not fit its type."""
+        counts = ", ".join(f"count_if({plan.misfits()})" for plan in plans)
+        only = tuple(plan.name for plan in plans)
+        (found,) = self._connection.execute(
+            f"SELECT {counts} FROM {plain.relation(only=only)}"
+        ).fetchall()
+        return {plan.name: count for plan, count in zip(plans, found, strict=True)}
+
     def _contract_broken(self, plain: PlainCsv, plans: Sequence[ColumnPlan]) -> ContractBroken:
         fixed = [plan for plan in plans if plan.contract is not None]
-        counts = ", ".join(f"count_if({plan.misfits()})" for plan in fixed)
-        found = self._connection.execute(f"SELECT {counts} FROM {plain.relation()}").fetchone()
-        total = sum(found or ())
+        total = sum(self._misfits(plain, fixed).values())
         texts = ", ".join(
             f"CASE WHEN {plan.misfits()} THEN {identifier(plan.name)} END" for plan in fixed
         )
