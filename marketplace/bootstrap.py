@@ -132,6 +132,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
             limits=ingest_limits,
             scratch=scratch.path,
             clock=clock,
+            at_once=settings.ingests_at_once,
         ),
         sharing=Sharing(
             database=database, decision_point=decision_point, places=places, clock=clock

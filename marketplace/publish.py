@@ -6,10 +6,12 @@ nothing visible or everything.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,11 +34,15 @@ from marketplace.database import Database
 from marketplace.engine.ingest import Ingested, IngestOptions, Progress, ingest
 from marketplace.engine.limits import Limits
 from marketplace.engine.written_file import WrittenFile
+from marketplace.errors import ServiceBusy
 from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import renew
 
 # How long a publisher may take from the first stored file to the commit.
 _LEASE = timedelta(hours=6)
+
+# How many seconds a publisher waits for a place before being told that the service is busy.
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,7 @@ class Publishing:
         limits: Limits,
         scratch: Path,
         clock: Clock,
+        at_once: int,
     ) -> None:
         self._database = database
         self._decision_point = decision_point
@@ -102,6 +109,8 @@ class Publishing:
         self._limits = limits
         self._scratch = scratch
         self._clock = clock
+        # Each ingest may use all the memory of its limits, so only so many run at once.
+        self._places = BoundedSemaphore(at_once)
 
     def check(self, principal: Principal, address: TableAddress) -> None:
         """Raise AccessDenied unless the caller may publish there; ask before taking a file in."""
@@ -134,10 +143,14 @@ class Publishing:
 
         `name` is what the publisher calls the file; `parent` is the release they build on, where
         they want to be refused if another came between. Raises AccessDenied, FileUnreadable,
-        ContractBroken, ReleaseConflict (also for a file that the current release already holds).
+        ContractBroken, ReleaseConflict (also for a file that the current release already holds),
+        ServiceBusy.
         """
         publish = self._begin(principal, address, details, parent)
-        with tempfile.TemporaryDirectory(dir=self._scratch, prefix="publish-") as folder:
+        with (
+            self._place(),
+            tempfile.TemporaryDirectory(dir=self._scratch, prefix="publish-") as folder,
+        ):
             try:
                 ingested = ingest(
                     file,
@@ -155,6 +168,18 @@ class Publishing:
                 raise
         table = next(table for table in release.tables if table.name == address.name)
         return Published(release=release, table=table, notes=ingested.notes)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=_PATIENCE):
+            raise ServiceBusy(
+                "As many files as the service reads at once are being read.",
+                next_step="Publish the file again in a few minutes.",
+            )
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _begin(
         self,

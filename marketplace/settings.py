@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_workers: int = 8
     ingest_memory: int = 1024**3
     ingest_deadline: float = 3600.0
+    ingests_at_once: int = 2
     upload_limit: int = 8 * 1024**3
     cache_limit: int = 32 * 1024**3
     result_bytes_limit: int = 16 * 1024**3

@@ -1,5 +1,7 @@
 """Journey 1: what makes a release, what is refused, and what is left behind when it is."""
 
+from contextlib import ExitStack
+
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -11,7 +13,7 @@ from catalogue.errors import ContractBroken, IntentExpired, ReleaseConflict, Sto
 from connectors.errors import StoreUnavailable
 from marketplace.audit import entries
 from marketplace.audit.entries import EntryKind
-from marketplace.errors import AccessDenied, FileUnreadable
+from marketplace.errors import AccessDenied, FileUnreadable, ServiceBusy
 from marketplace.publish import Publishing
 
 HOMES = DatasetAddress("mhclg", "homes")
@@ -143,6 +145,20 @@ def test_a_commit_that_never_happened_is_told_as_failed_and_cannot_happen_later(
     with pytest.raises(IntentExpired):
         commit(world.marketplace.publishing, *tried)
     assert _latest(world) is None
+
+
+def test_more_files_at_once_than_the_service_reads_are_asked_to_come_again(
+    world, monkeypatch
+) -> None:
+    monkeypatch.setattr("marketplace.publish._PATIENCE", 0.0)
+    publishing = world.marketplace.publishing
+    places = world.marketplace.settings.ingests_at_once
+    with ExitStack() as held:
+        for _ in range(places):
+            held.enter_context(publishing._place())
+        with pytest.raises(ServiceBusy):
+            world.publish()
+    assert world.publish().release.number == 1
 
 
 def test_a_release_its_listing_and_its_record_commit_together_or_not_at_all(
