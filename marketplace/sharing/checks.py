@@ -6,7 +6,7 @@ from datetime import date, datetime
 import msgspec
 from sqlalchemy import Connection
 
-from access_policies.decision import RowsWithValues, TableScope
+from access_policies.decision import OutputTier, RowsWithValues, TableScope
 from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.places import Places
@@ -76,6 +76,9 @@ def of_approval(
     faults = list(scopes.wider(scope, request.asked, places))
     if last_day > draft.last_day:
         faults.append("The last day is later than the one asked for.")
+    if approval.output_tier is not OutputTier.ROWS:
+        # Every exit refuses what it cannot discharge, so this would close what is open now.
+        faults.append("Only rows can be served yet: choose the output tier rows.")
     until_then = msgspec.structs.replace(draft, last_day=last_day)
     findings = _findings(project, until_then, scope, contracts, now)
     faults += [finding.sentence for finding in findings if finding.refuses]

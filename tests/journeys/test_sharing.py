@@ -365,6 +365,18 @@ def test_an_approval_may_be_narrower_and_never_wider(world: World):
     assert decision.obligations[0] == RestrictTo(tables=(scope,))
 
 
+@pytest.mark.parametrize("tier", [OutputTier.AGGREGATE, OutputTier.REVIEWED])
+def test_what_no_exit_can_serve_is_not_approved_and_replaces_nothing(
+    world: World, tier: OutputTier
+):
+    before = world.approved()
+    request = world.asked()
+    with pytest.raises(InvalidSharing) as refused:
+        world.sharing.approve(world.owner, request.id, Approval(reason="Safe.", output_tier=tier))
+    assert refused.value.lines == ("Only rows can be served yet: choose the output tier rows.",)
+    assert world.decide(world.member).grant == f"agreement:{before.id}"
+
+
 def test_rows_and_columns_that_were_not_asked_for_are_not_approved(world: World):
     request = world.asked(tables=(msgspec.structs.replace(SHEFFIELD, columns=("area",)),))
     for scope, part in (
