@@ -186,7 +186,7 @@ def unknown(identifier: str) -> UnknownRecord:
     """The one answer for an agreement that is not there or not the caller's to see."""
     return UnknownRecord(
         f"There is no agreement {identifier[:32]!r} that you can see.",
-        next_step="List them with: marketplace requests.",
+        next_step="List them with: marketplace agreements.",
     )
 
 

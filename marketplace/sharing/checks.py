@@ -1,7 +1,7 @@
 """What must hold before a request is submitted or approved, or data offered: all faults at once."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import msgspec
 from sqlalchemy import Connection
@@ -13,7 +13,8 @@ from catalogue.places import Places
 from catalogue.table_schema import Sensitivity, TableSchema
 from marketplace.clock import LONDON
 from marketplace.discovery import unknown
-from marketplace.errors import InvalidSharing
+from marketplace.errors import AccessDenied, InvalidSharing
+from marketplace.identity import projects
 from marketplace.identity.projects import Project
 from marketplace.sharing import legal, remaining, scopes
 from marketplace.sharing.agreements import Terms
@@ -127,6 +128,28 @@ def of_offer(
             lines=faults,
         )
     return resolved
+
+
+def not_an_asker(
+    connection: Connection, request: ShareRequest, person: str, *, now: datetime
+) -> None:
+    """Raise AccessDenied for whoever is on the asking side of a request, or was while it ran."""
+    if person not in request.submitted_by and not _was_member(connection, request, person, now):
+        return
+    raise AccessDenied(
+        f"Whoever asked for data does not decide on it, nor does a member of {request.project}.",
+        next_step="Another owner of the organisation decides.",
+    )
+
+
+def _was_member(connection: Connection, request: ShareRequest, person: str, now: datetime) -> bool:
+    # A membership that is ended at once is written as having ended the day before.
+    since = request.asked_at.astimezone(LONDON).date() - timedelta(days=1)
+    today = now.astimezone(LONDON).date()
+    held = projects.memberships_of(connection, person, request.project)
+    return any(
+        one.first_day <= today and (one.last_day is None or one.last_day >= since) for one in held
+    )
 
 
 def reason_given(reason: str) -> None:

@@ -88,6 +88,12 @@ class ShareRequest(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: datetime
     moves: tuple[Move, ...] = ()
 
+    @property
+    def submitted_by(self) -> frozenset[str]:
+        """Everybody who submitted it, first or again, by their identifiers."""
+        again = (move.by for move in self.moves if move.after is RequestState.SUBMITTED)
+        return frozenset((self.asked_by, *again))
+
 
 def submit(
     connection: Connection,

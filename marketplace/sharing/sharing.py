@@ -371,11 +371,7 @@ class Sharing:
     def _check_mover(self, step: _Step, request: ShareRequest, mover: Mover) -> None:
         if mover is Mover.OWNER:
             self._check_owner(step, request.dataset)
-            if step.principal.person_id == request.asked_by:
-                raise AccessDenied(
-                    "Whoever asked for data does not decide on it.",
-                    next_step="Another owner of the organisation decides.",
-                )
+            checks.not_an_asker(step.connection, request, step.principal.person_id, now=step.now)
         elif not _is_own(step, request.project):
             raise AccessDenied(
                 f"Only the project {request.project} can do that with its request.",

@@ -170,6 +170,32 @@ class World:
             self.connection = connection
             return self._member(name, home, "squad", **given)
 
+    def admit(self, principal: Principal, *, in_days: int = 0) -> None:
+        """Let somebody who is there already into the squad."""
+        with self.database.writing() as connection:
+            projects.add_member(
+                connection,
+                project="squad",
+                person=principal.person_id,
+                first_day=self.clock().date() + timedelta(days=in_days),
+            )
+
+    def as_member(self, principal: Principal) -> Principal:
+        """Somebody whom the squad admitted, acting in it."""
+        with self.database.writing() as connection:
+            self.connection = connection
+            return self._token(principal.person_id, project="squad")
+
+    def dismiss(self, principal: Principal) -> None:
+        """End a membership of the squad at once."""
+        with self.database.writing() as connection:
+            projects.end_membership(
+                connection,
+                project="squad",
+                person=principal.person_id,
+                last_day=self.clock().date() - timedelta(days=1),
+            )
+
     def release(self, schema: TableSchema, dataset: DatasetAddress = HOUSING) -> None:
         content = str(schema).encode()
         digest = hashlib.sha256(content).hexdigest()
@@ -473,18 +499,56 @@ def test_only_owners_of_the_dataset_decide_and_never_on_their_own_request(world:
         with pytest.raises(UnknownRecord):
             world.sharing.request(outsider, request.id)
     assert [found.id for found in world.sharing.requests(world.owner)] == [request.id]
-    with world.database.writing() as connection:
-        world.connection = connection
-        projects.add_member(
-            connection,
-            project="squad",
-            person=world.owner.person_id,
-            first_day=world.clock().date(),
-        )
-        as_member = world._token(world.owner.person_id, project="squad")
-    own = world.sharing.ask(as_member, world.draft())
+    world.admit(world.owner)
+    own = world.sharing.ask(world.as_member(world.owner), world.draft())
     with pytest.raises(AccessDenied, match="does not decide"):
         world.sharing.approve(world.owner, own.id, Approval(reason="To myself."))
+
+
+def _decisions(world: World, request: ShareRequest) -> tuple[Callable[[], object], ...]:
+    return (
+        lambda: world.sharing.take_up(world.owner, request.id),
+        lambda: world.sharing.return_(world.owner, request.id, "Which wards?"),
+        lambda: world.sharing.reject(world.owner, request.id, "No."),
+        lambda: world.sharing.approve(world.owner, request.id, Approval(reason="Yes.")),
+    )
+
+
+def test_an_owner_who_belonged_to_the_asking_project_meanwhile_does_not_decide(
+    world: World, clock: Any
+):
+    request = world.asked()
+    world.admit(world.owner)
+    for decide in _decisions(world, request):
+        with pytest.raises(AccessDenied, match="nor does a member of squad"):
+            decide()
+    world.dismiss(world.owner)
+    clock.advance(timedelta(days=30))
+    for decide in _decisions(world, request):
+        with pytest.raises(AccessDenied, match="nor does a member of squad"):
+            decide()
+    later = world.asked()
+    world.sharing.approve(world.owner, later.id, Approval(reason="I left before."))
+
+
+def test_an_owner_who_is_yet_to_join_the_project_decides(world: World):
+    world.admit(world.owner, in_days=40)
+    world.sharing.approve(world.owner, world.asked().id, Approval(reason="Lawful."))
+
+
+def test_whoever_wrote_a_request_anew_does_not_decide_on_it(world: World):
+    request = world.asked()
+    world.sharing.return_(world.owner, request.id, "Which wards?")
+    world.admit(world.owner)
+    world.sharing.ask_again(
+        world.as_member(world.owner), request.id, world.draft(aims="All of them.")
+    )
+    with world.database.writing() as connection:
+        connection.execute(
+            text("DELETE FROM memberships WHERE person = :p"), {"p": world.owner.person_id}
+        )
+    with pytest.raises(AccessDenied, match="Whoever asked for data does not decide"):
+        world.sharing.approve(world.owner, request.id, Approval(reason="Mine."))
 
 
 def test_a_request_moves_only_as_its_states_allow(world: World):
