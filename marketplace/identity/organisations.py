@@ -9,6 +9,7 @@ from access_policies.vocabulary import Audience
 from catalogue.address import check_identifier
 from marketplace.errors import RecordExists, UnknownRecord
 from marketplace.identity.records import organisations
+from marketplace.plain_text import check_lines
 
 
 class Organisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +25,9 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register(connection: Connection, organisation: Organisation) -> None:
-    """Enter an organisation. Raises InvalidAddress for its name, RecordExists where it is taken."""
+    """Enter an organisation. Raises InvalidAddress for its name, RecordExists, RequestMalformed."""
     check_identifier(organisation.name)
+    check_lines(title=organisation.title, place=organisation.place)
     if find(connection, organisation.name) is not None:
         raise RecordExists(f"There is already an organisation {organisation.name}.")
     row = msgspec.structs.asdict(organisation) | {"audience": int(organisation.audience)}

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert, select
 from marketplace.errors import RecordExists, RequestMalformed, UnknownRecord
 from marketplace.identity import organisations
 from marketplace.identity.records import people
+from marketplace.plain_text import check_lines
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +21,11 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register(connection: Connection, *, name: str, email: str, organisation: str) -> Person:
-    """Enter a person. Raises RecordExists for a known e-mail address, UnknownRecord for no home."""
+    """Enter a person.
+
+    Raises RecordExists for a known e-mail address, UnknownRecord for no home, RequestMalformed.
+    """
+    check_lines(name=name.strip(), address=email.strip())
     organisations.get(connection, organisation)
     address = email.strip().lower()
     if not name.strip() or "@" not in address:

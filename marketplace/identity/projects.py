@@ -12,6 +12,7 @@ from catalogue.address import check_identifier
 from marketplace.errors import RecordExists, RequestMalformed, UnknownRecord
 from marketplace.identity import organisations, people
 from marketplace.identity.records import memberships, projects
+from marketplace.plain_text import check_lines
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +41,12 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register(connection: Connection, project: Project) -> None:
-    """Enter a project. Raises InvalidAddress, RecordExists, UnknownRecord for its organisation."""
+    """Enter a project.
+
+    Raises InvalidAddress, RecordExists, UnknownRecord for its organisation, RequestMalformed.
+    """
     check_identifier(project.name)
+    check_lines(title=project.title, purpose=project.purpose)
     organisations.get(connection, project.organisation)
     if not project.purpose.strip() or project.purpose.strip() == "*":
         raise RequestMalformed(

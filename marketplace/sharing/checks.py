@@ -16,7 +16,7 @@ from marketplace.discovery import unknown
 from marketplace.errors import AccessDenied, InvalidSharing
 from marketplace.identity import projects
 from marketplace.identity.projects import Project
-from marketplace.sharing import legal, remaining, scopes
+from marketplace.sharing import bounds, legal, remaining, scopes
 from marketplace.sharing.agreements import Terms
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.requests import ShareRequest
@@ -40,6 +40,7 @@ def of_draft(
 
     Raises InvalidSharing with a line per finding, UnknownDataset, UnknownPlace.
     """
+    bounds.check(draft)
     contracts = contracts_of(connection, draft.dataset)
     asked = scopes.resolve(draft.tables or scopes.everything(contracts), contracts, places)
     findings = _findings(project, draft, asked, contracts, now)
@@ -69,6 +70,7 @@ def of_approval(
 
     Raises InvalidSharing where it is wider than asked or no longer possible, UnknownPlace.
     """
+    bounds.check(approval)
     draft = request.draft
     last_day = approval.last_day if approval.last_day is not None else draft.last_day
     contracts = contracts_of(connection, request.dataset)
@@ -111,6 +113,7 @@ def of_offer(
     now: datetime,
 ) -> Scope:
     """An offer's scope written out. Raises InvalidSharing, UnknownDataset, UnknownPlace."""
+    bounds.check(scope)
     contracts = contracts_of(connection, dataset)
     resolved = scopes.resolve(scope or scopes.everything(contracts), contracts, places)
     faults = [
@@ -162,9 +165,8 @@ def reason_given(reason: str) -> None:
 
 
 def storable(reason: str) -> None:
-    """Raise InvalidSharing for text that not every database can keep."""
-    if "\0" in reason:
-        raise InvalidSharing("The reason holds a NUL character.", next_step="Write plain text.")
+    """Raise InvalidSharing for text that not every database can keep, or that is too long."""
+    bounds.check(Approval(reason=reason))
 
 
 def _findings(

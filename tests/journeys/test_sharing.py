@@ -557,10 +557,13 @@ def test_a_request_moves_only_as_its_states_allow(world: World):
         world.sharing.reject(world.owner, request.id, " ")
     with pytest.raises(AccessDenied):
         world.sharing.cancel(world.owner, request.id)
-    with pytest.raises(InvalidSharing, match="NUL"):
-        world.sharing.reject(world.owner, request.id, "No\0.")
-    with pytest.raises(InvalidSharing, match="NUL"):
-        world.sharing.cancel(world.member, request.id, "No\0.")
+    for refuse in (
+        lambda: world.sharing.reject(world.owner, request.id, "No\0."),
+        lambda: world.sharing.cancel(world.member, request.id, "No\0."),
+    ):
+        with pytest.raises(InvalidSharing) as refused:
+            refuse()
+        assert "NUL" in refused.value.lines[0]
     rejected = world.sharing.reject(world.owner, request.id, "No power for this.")
     assert rejected.state is RequestState.REJECTED
     with pytest.raises(InvalidSharing, match="rejected and cannot become"):
@@ -580,6 +583,51 @@ def test_an_incomplete_request_is_refused_line_by_line_and_leaves_nothing(world:
         world.sharing.ask(world.owner, world.draft())
     assert world.sharing.requests(world.member) == ()
     assert world.entries(EntryKind.REQUEST_MOVED) == []
+
+
+@pytest.mark.parametrize("unfit", ["\0", "\x1b[2J", "\ud800"])
+def test_no_text_of_a_request_holds_what_a_database_cannot_keep(world: World, unfit: str):
+    chosen = RowsWithValues(column="area", values=(unfit,))
+    texts: dict[str, Any] = {
+        "aims": f"Some{unfit}text",
+        "deletion": unfit,
+        "gateway": unfit,
+        "countries": (f"Ireland{unfit}",),
+        "named_people": (f"member{unfit}@example.org",),
+        "other_organisations": ("A charity", unfit),
+        "tables": (msgspec.structs.replace(SHEFFIELD, rows=chosen),),
+    }
+    for field, given in texts.items():
+        with pytest.raises(InvalidSharing) as refused:
+            world.asked(**{field: given})
+        (line,) = refused.value.lines
+        assert "holds a NUL or another control character" in line
+        assert unfit not in line
+
+
+def test_lines_and_tabs_are_text(world: World):
+    aims = "1.\tFind families early.\r\n2.\tHelp them."
+    request = world.asked(aims=aims)
+    assert world.sharing.request(world.member, request.id).draft.aims == aims
+
+
+def test_no_text_of_a_decision_holds_what_a_database_cannot_keep(world: World):
+    request = world.asked()
+    chosen = RowsWithValues(column="area", values=("a\0",))
+    for approval in (
+        Approval(reason="Law\0ful."),
+        Approval(reason="Lawful.", scope=(msgspec.structs.replace(SHEFFIELD, rows=chosen),)),
+    ):
+        with pytest.raises(InvalidSharing) as refused:
+            world.sharing.approve(world.owner, request.id, approval)
+        assert "control character" in "".join(refused.value.lines)
+    with pytest.raises(InvalidSharing):
+        world.sharing.offer(
+            world.owner,
+            HOUSING,
+            Audience.PUBLIC,
+            (msgspec.structs.replace(SHEFFIELD, rows=chosen),),
+        )
 
 
 def test_members_drop_off_on_their_own_day_and_somebody_must_remain(world: World, clock: Any):

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
@@ -341,6 +342,31 @@ def test_a_name_that_is_taken_or_no_identifier_is_refused(world: World):
         )
     with pytest.raises(RecordExists):
         world.person("OFFICER", "sheffield")
+
+
+@pytest.mark.parametrize("unfit", ["\0", "\x1b[2J", "two\nlines", "\ud800"])
+def test_names_and_titles_are_plain_lines(world: World, unfit: str):
+    project = Project(
+        name="hubs",
+        title="Hubs",
+        purpose="Hubs.",
+        organisation="sheffield",
+        audience=Audience.LOCAL_GOVERNMENT,
+    )
+    organisation = Organisation(name="york", title="York", audience=Audience.LOCAL_GOVERNMENT)
+    ada = {"name": "Ada", "email": "ada@example.org", "organisation": "sheffield"}
+    replaced = msgspec.structs.replace
+    given = f"a{unfit}b"
+    for enter in (
+        lambda: projects.register(world.connection, replaced(project, title=given)),
+        lambda: projects.register(world.connection, replaced(project, purpose=given)),
+        lambda: organisations.register(world.connection, replaced(organisation, title=given)),
+        lambda: organisations.register(world.connection, replaced(organisation, place=given)),
+        lambda: people.register(world.connection, **(ada | {"name": given})),
+        lambda: people.register(world.connection, **(ada | {"email": f"{given}@example.org"})),
+    ):
+        with pytest.raises(RequestMalformed, match="control character"):
+            enter()
 
 
 def test_what_is_entered_comes_back(world: World):
