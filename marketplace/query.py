@@ -20,7 +20,6 @@ from catalogue.dataset import Release, ReleaseTable
 from catalogue.errors import InvalidAddress, Problem
 from catalogue.manifest import resolve_table
 from catalogue.release_shelf import ReleaseShelf
-from connectors.verified_cache import VerifiedCache
 from marketplace import enforcement
 from marketplace.audit.entries import Entry, EntryKind, record
 from marketplace.clock import Clock
@@ -66,7 +65,6 @@ class Querying:
         database: Database,
         decision_point: DecisionPoint,
         extracts: Extracts,
-        cache: VerifiedCache,
         workers: QueryWorkers,
         clock: Clock,
         deadline: float,
@@ -74,7 +72,6 @@ class Querying:
         self._database = database
         self._decision_point = decision_point
         self._extracts = extracts
-        self._cache = cache
         self._workers = workers
         self._clock = clock
         self._deadline = deadline
@@ -94,7 +91,9 @@ class Querying:
         held = ExitStack()
         try:
             views = held.enter_context(self._views(permit.readings))
-            result = self._workers.run(views, sql, output, deadline=self._deadline)
+            result = self._workers.run(
+                views, sql, output, deadline=self._deadline, caller=principal.person_id
+            )
         except BaseException as error:
             held.close()
             self._close(permit, 0, 0, type(error).__name__)
@@ -176,12 +175,12 @@ class Querying:
         with ExitStack() as stack:
             tables = []
             for read in readings:
-                files = self._extracts.files_for(read.table, read.scope)
+                paths = self._extracts.pinned(read.table, read.scope)
                 tables.append(
                     BoundTable(
                         address=read.release.dataset.table(read.table.name),
                         short=len(read.release.tables) == 1,
-                        files=stack.enter_context(self._cache.pinned(files)),
+                        files=stack.enter_context(paths),
                     )
                 )
             yield view_map(tuple(tables))

@@ -74,6 +74,8 @@ class StatementParser:
         return tree
 
     def _ready(self) -> ConfinedProcess:
+        if self._process is not None and not self._process.alive:
+            self._drop(self._process)
         if self._process is None:
             process = ConfinedProcess.start(Role.PARSE, self._limits, scratch=self._scratch)
             try:

@@ -31,6 +31,11 @@ class BoundWorker:
         """The process's number."""
         return self._process.pid
 
+    @property
+    def used(self) -> bool:
+        """Whether a statement has run here."""
+        return self._used
+
     def bind(self) -> None:
         """Confine the process to the files of the map, for good, and open its instance."""
         self._process.warm()
@@ -80,21 +85,26 @@ class WorkerPool:
         self._scratch = scratch
         self._changed = threading.Condition()
         self._idle: OrderedDict[BoundWorker, None] = OrderedDict()  # least recently used first
-        self._busy: set[BoundWorker] = set()
-        self._binding: list[ViewMap] = []
+        self._busy: dict[BoundWorker, str] = {}  # and for whom
+        self._binding: list[str] = []  # for whom places are held
         self._spares: deque[ConfinedProcess] = deque()
         self._starting = 0
         self._closed = False
 
-    def take(self, views: ViewMap, *, patience: float) -> BoundWorker:
-        """A worker bound to `views` that no other query uses. Raises ServiceBusy."""
+    def take(
+        self, views: ViewMap, caller: str, *, patience: float, fresh: bool = False
+    ) -> BoundWorker:
+        """A worker bound to `views` that no other query uses; `fresh`: one that never ran any.
+
+        Raises ServiceBusy where every place is taken, or this caller's half of them.
+        """
         until = monotonic() + patience
         while True:
-            worker, evicted = self._idle_or_place(views, until)
+            worker, evicted = self._idle_or_place(views, caller, until, fresh=fresh)
             for other in evicted:
                 other.close()
             if worker is None:
-                worker = self._bind(views)
+                worker = self._bind(views, caller)
                 self.refill()
                 return worker
             if worker.fit():
@@ -104,7 +114,7 @@ class WorkerPool:
     def give_back(self, worker: BoundWorker, *, fit: bool) -> None:
         """Keep a worker that may be asked again, end any other."""
         with self._changed:
-            self._busy.discard(worker)
+            self._busy.pop(worker, None)
             kept = fit and not self._closed
             if kept:
                 self._idle[worker] = None
@@ -137,27 +147,27 @@ class WorkerPool:
             process.close()
 
     def _idle_or_place(
-        self, views: ViewMap, until: float
+        self, views: ViewMap, caller: str, until: float, *, fresh: bool
     ) -> tuple[BoundWorker | None, list[BoundWorker]]:
         """An idle worker of this map, or None and what gave way for another to be bound."""
         with self._changed:
             while not self._closed:
-                worker = next((w for w in reversed(self._idle) if w.views == views), None)
-                if worker is not None:
-                    del self._idle[worker]
-                    self._busy.add(worker)
-                    return worker, []
-                if self._may_bind(views):
-                    self._binding.append(views)
+                if self._may_take(caller):
+                    worker = next((w for w in reversed(self._idle) if w.views == views), None)
+                    if worker is not None and not fresh:
+                        del self._idle[worker]
+                        self._busy[worker] = caller
+                        return worker, []
+                    self._binding.append(caller)
                     return None, self._evict()
                 if not self._changed.wait(timeout=until - monotonic()) and monotonic() >= until:
                     break
         raise ServiceBusy("Every query worker is taken.", next_step="Try again in a moment.")
 
-    def _may_bind(self, views: ViewMap) -> bool:
-        taken = [*(worker.views for worker in self._busy), *self._binding]
-        of_this_map = max(1, self._bound_limit // 2)
-        return len(taken) < self._bound_limit and taken.count(views) < of_this_map
+    def _may_take(self, caller: str) -> bool:
+        taken = [*self._busy.values(), *self._binding]
+        of_one_caller = max(1, self._bound_limit // 2)
+        return len(taken) < self._bound_limit and taken.count(caller) < of_one_caller
 
     def _evict(self) -> list[BoundWorker]:
         evicted = []
@@ -165,24 +175,28 @@ class WorkerPool:
             evicted.append(self._idle.popitem(last=False)[0])
         return evicted
 
-    def _bind(self, views: ViewMap) -> BoundWorker:
-        spare = None
+    def _bind(self, views: ViewMap, caller: str) -> BoundWorker:
         worker = None
         try:
-            spare = self._take_spare()
-            worker = BoundWorker(spare, views, self._limits)
-            worker.bind()
-        except BaseException:
-            worker = None
-            if spare is not None:
-                spare.close()
-            raise
+            try:
+                worker = self._bound(self._take_spare(), views)
+            except WorkerLost:  # the kernel may kill a spare at any moment until it is bound
+                worker = self._bound(self._start_spare(), views)
         finally:
             with self._changed:
-                self._binding.remove(views)
+                self._binding.remove(caller)
                 if worker is not None:
-                    self._busy.add(worker)
+                    self._busy[worker] = caller
                 self._changed.notify_all()
+        return worker
+
+    def _bound(self, spare: ConfinedProcess, views: ViewMap) -> BoundWorker:
+        worker = BoundWorker(spare, views, self._limits)
+        try:
+            worker.bind()
+        except BaseException:
+            worker.close()
+            raise
         return worker
 
     def _take_spare(self) -> ConfinedProcess:

@@ -28,9 +28,9 @@ from marketplace.errors import QueryTooLarge, WorkerLost
 class QueryWorkers:
     """Parses statements and runs them. Safe to share between threads.
 
-    At most `bound_limit` workers are bound at a time, and one map may hold at most half of them, so
-    that one busy caller leaves room for others; a query that finds none free waits up to `patience`
-    seconds for one. `spares` processes are kept warm. `scratch` is a folder for private spill files.
+    At most `bound_limit` workers are bound at a time, and one caller may keep at most half of them
+    busy, over whatever maps, so that there is room for others; a query that finds none free waits
+    up to `patience` seconds for one. `spares` processes are kept warm. `scratch` is a folder for private spill files.
     """
 
     def __init__(
@@ -66,20 +66,44 @@ class QueryWorkers:
         return self._parser.parse(sql)
 
     def run(
-        self, views: ViewMap, sql: str, output: OutputFormat, *, deadline: float | None = None
+        self,
+        views: ViewMap,
+        sql: str,
+        output: OutputFormat,
+        *,
+        deadline: float | None = None,
+        caller: str = "",
     ) -> "ResultStream":
         """Run a statement that `parse` let through over the tables of `views`, and nothing else.
 
         Waits for the first bytes of the result, so that an error before them is raised here:
         QueryFailed, QueryTimedOut, QueryTooLarge, WorkerLost, or ServiceBusy. `deadline` is in
-        seconds of work, waiting for a worker included.
+        seconds of work, waiting for a worker included. `caller` is whoever the places are counted
+        for; all that name none are one.
         """
-        deadline = self._limits.deadline if deadline is None else deadline
-        began = monotonic()
-        worker = self._pool.take(view_map(views), patience=min(self._patience, deadline))
-        left = max(deadline - (monotonic() - began), 0.001)
+        until = monotonic() + (self._limits.deadline if deadline is None else deadline)
+        worker = self._take(view_map(views), caller, until)
+        used = worker.used
         try:
-            call = worker.run(sql, output, left)
+            return self._begin(worker, sql, output, until)
+        except WorkerLost:
+            if not used:
+                raise
+        # It was killed while it was idle or as it was asked, and nothing of its answer was seen.
+        worker = self._take(view_map(views), caller, until, fresh=True)
+        return self._begin(worker, sql, output, until)
+
+    def _take(
+        self, views: ViewMap, caller: str, until: float, *, fresh: bool = False
+    ) -> BoundWorker:
+        patience = min(self._patience, until - monotonic())
+        return self._pool.take(views, caller, patience=patience, fresh=fresh)
+
+    def _begin(
+        self, worker: BoundWorker, sql: str, output: OutputFormat, until: float
+    ) -> "ResultStream":
+        try:
+            call = worker.run(sql, output, max(until - monotonic(), 0.001))
         except BaseException:
             self._pool.give_back(worker, fit=False)
             raise

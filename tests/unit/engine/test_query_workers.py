@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from marketplace.engine.limits import Limits
+from marketplace.engine.process import Call, ConfinedProcess
 from marketplace.engine.query_messages import OutputFormat
 from marketplace.engine.view_map import BoundTable, ViewMap, view_map
+from marketplace.engine.worker_pool import BoundWorker
 from marketplace.engine.workers import QueryWorkers
 from marketplace.errors import (
     QueryFailed,
@@ -141,6 +144,36 @@ class TestMaps:
 
         assert rows_of(workers, (bound("a.b", path),), "FROM a.b") == '"id"\n1\n'
 
+    def test_one_caller_gets_half_of_the_places_over_all_maps_and_another_the_rest(
+        self, tmp_path: Path, views: ViewMap
+    ) -> None:
+        with pool(tmp_path, bound_limit=4, patience=0.0) as workers:
+            mine = [
+                workers.run(each, LARGE, OutputFormat.ARROW, caller="ann")
+                for each in (NOTHING, views)
+            ]
+            for each in (NOTHING, views):
+                with pytest.raises(ServiceBusy):
+                    workers.run(each, "SELECT 1", OutputFormat.ARROW, caller="ann")
+            others = [
+                workers.run(each, LARGE, OutputFormat.ARROW, caller="ben")
+                for each in (NOTHING, views)
+            ]
+            mine[0].close()
+            mine.append(workers.run(views, LARGE, OutputFormat.ARROW, caller="ann"))
+            for stream in (*mine, *others):
+                stream.close()
+
+    def test_an_idle_worker_is_no_way_past_the_bound_of_a_caller(
+        self, tmp_path: Path, views: ViewMap
+    ) -> None:
+        with pool(tmp_path, bound_limit=2, patience=0.0) as workers:
+            rows_of(workers, NOTHING, "SELECT 1")
+            busy = workers.run(views, LARGE, OutputFormat.ARROW)
+            with pytest.raises(ServiceBusy):
+                workers.run(NOTHING, "SELECT 1", OutputFormat.ARROW)
+            busy.close()
+
     def test_two_queries_on_one_map_run_side_by_side_up_to_half_of_the_places(
         self, tmp_path: Path
     ) -> None:
@@ -176,6 +209,84 @@ class TestMaps:
                 list(stream)
             rows_of(workers, other, "SELECT 1")
             wait_for_end(pid)
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pid)
+
+
+class TestKilledWhileNobodyAsked:
+    def test_an_idle_worker_that_dies_as_it_is_asked_costs_nobody_an_answer(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        killed = []
+        fit = BoundWorker.fit
+
+        def fit_for_the_last_time(worker: BoundWorker) -> bool:
+            found = fit(worker)
+            killed.append(worker.pid)
+            kill(worker.pid)
+            return found
+
+        with pool(tmp_path) as workers:
+            rows_of(workers, NOTHING, "SELECT 1")
+            monkeypatch.setattr(BoundWorker, "fit", fit_for_the_last_time)
+            assert rows_of(workers, NOTHING, "SELECT 2 AS a") == '"a"\n2\n'
+            assert len(killed) == 1
+
+    def test_a_spare_that_dies_as_it_is_bound_is_replaced(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        killed = []
+        warm = ConfinedProcess.warm
+
+        def warm_once(process: ConfinedProcess) -> None:
+            warm(process)
+            if not killed:
+                killed.append(process.pid)
+                kill(process.pid)
+
+        monkeypatch.setattr(ConfinedProcess, "warm", warm_once)
+        with pool(tmp_path) as workers:
+            assert rows_of(workers, NOTHING, "SELECT 2 AS a") == '"a"\n2\n'
+            assert len(killed) == 1
+
+    def test_a_statement_is_tried_once_more_and_not_for_ever(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+        run = BoundWorker.run
+
+        def run_and_die(worker: BoundWorker, *arguments: Any) -> Call:
+            call = run(worker, *arguments)
+            asked.append(worker.pid)
+            kill(worker.pid)
+            return call
+
+        with pool(tmp_path) as workers:
+            rows_of(workers, NOTHING, "SELECT 1")
+            monkeypatch.setattr(BoundWorker, "run", run_and_die)
+            endless = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"
+            with pytest.raises(WorkerLost):
+                workers.run(NOTHING, endless, OutputFormat.CSV)
+            assert len(set(asked)) == 2
+
+    def test_a_parser_that_was_killed_is_replaced(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        started: list[ConfinedProcess] = []
+        warm = ConfinedProcess.warm
+
+        def keep(process: ConfinedProcess) -> None:
+            started.append(process)
+            warm(process)
+
+        monkeypatch.setattr(ConfinedProcess, "warm", keep)
+        with pool(tmp_path) as workers:
+            workers.parse("SELECT 1")
+            kill(started[0].pid)
+            assert workers.parse("SELECT 2").sql == "SELECT 2"
 
 
 class TestCutResults:
