@@ -141,7 +141,6 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
             database=database,
             decision_point=decision_point,
             extracts=extracts,
-            cache=cache,
             workers=workers,
             clock=clock,
             deadline=settings.query_deadline,

@@ -79,8 +79,7 @@ def keep(connection: Connection, key: str, files: tuple[DataFile, ...], *, now: 
     Raises IntegrityError where another recorded that key first, and ObjectMissing where the build
     took so long that its files were swept.
     """
-    encoded = msgspec.json.encode(files).decode()
-    row = {"key": key, "files": encoded, "built_at": now, "last_used_at": now}
+    row = {"key": key, "files": _encode(files), "built_at": now, "last_used_at": now}
     connection.execute(insert(extracts).values(row))
     if condemned.strike(connection, _condemned(files)) != len(files):
         raise ObjectMissing(
@@ -101,6 +100,18 @@ def drop_idle(connection: Connection, *, now: datetime, idle: timedelta) -> tupl
     files = _condemned([file for encoded in dropped for file in _decode(encoded)])
     condemned.condemn(connection, files, now=now)
     return files
+
+
+def drop_broken(
+    connection: Connection, key: str, files: tuple[DataFile, ...], *, now: datetime
+) -> None:
+    """Forget an extract whose files cannot be read, and condemn what may be left of them.
+
+    Does nothing where these are not its files any more: somebody else has built it again.
+    """
+    these = (extracts.c.key == key, extracts.c.files == _encode(files))
+    if connection.execute(delete(extracts).where(*these)).rowcount:
+        condemned.condemn(connection, _condemned(files), now=now)
 
 
 def due(connection: Connection, *, now: datetime, grace: timedelta) -> tuple[Condemned, ...]:
@@ -130,6 +141,10 @@ def sweep(
 
 def _condemned(files: Collection[DataFile]) -> tuple[Condemned, ...]:
     return tuple(Condemned(key=file.key, bytes=file.bytes) for file in files)
+
+
+def _encode(files: tuple[DataFile, ...]) -> str:
+    return msgspec.json.encode(files).decode()
 
 
 def _decode(files: str) -> tuple[DataFile, ...]:

@@ -6,9 +6,10 @@ key. A scope that is the whole table needs none: the release's own files serve i
 """
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
@@ -20,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from access_policies.decision import AllRows, RowsInPlaces, RowsWithValues, TableScope
 from catalogue.dataset import DataFile, ReleaseTable
-from catalogue.errors import ObjectMissing
+from catalogue.errors import ObjectCorrupted, ObjectMissing
 from catalogue.object_store import ObjectStore
 from catalogue.places import Places
 from connectors.verified_cache import VerifiedCache
@@ -34,6 +35,8 @@ from marketplace.errors import AccessDenied
 
 # How exactly it is known when an extract was last read; a write for each query would be dear.
 _NOTED_EVERY = timedelta(hours=1)
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Extracts:
@@ -60,6 +63,30 @@ class Extracts:
         # A lock lives as long as somebody builds or waits for that key.
         self._building: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._guard = Lock()
+
+    @contextmanager
+    def pinned(self, table: ReleaseTable, scope: TableScope) -> Iterator[tuple[Path, ...]]:
+        """Paths of verified files that hold exactly `scope` of `table`, until the block ends.
+
+        An extract that the store lost or that was altered there is built once more. A release's
+        own files cannot be: for them, and for what is lost again, raises ObjectMissing and
+        ObjectCorrupted; StoreUnavailable as the store does.
+        """
+        with ExitStack() as held:
+            yield self._pin(held, table, scope)
+
+    def _pin(self, held: ExitStack, table: ReleaseTable, scope: TableScope) -> tuple[Path, ...]:
+        files = self.files_for(table, scope)
+        try:
+            return held.enter_context(self._cache.pinned(files))
+        except (ObjectMissing, ObjectCorrupted) as error:
+            if files == table.files:
+                raise
+            _LOGGER.warning("An extract is built again: %s", error.detail)
+        key = _key(table, scope, self._resolve(table, scope))
+        with self._database.writing() as connection:
+            extract_records.drop_broken(connection, key, files, now=self._clock())
+        return held.enter_context(self._cache.pinned(self.files_for(table, scope)))
 
     def files_for(self, table: ReleaseTable, scope: TableScope) -> tuple[DataFile, ...]:
         """The files that hold exactly `scope` of `table`, built and kept if need be."""
