@@ -86,6 +86,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         threads=settings.query_threads,
         deadline=settings.query_deadline,
         result=settings.result_bytes_limit,
+        delivery=settings.result_delivery,
         require_confinement=settings.require_confinement,
     )
     ingest_limits = Limits(

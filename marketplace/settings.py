@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upload_limit: int = 8 * 1024**3
     cache_limit: int = 32 * 1024**3
     result_bytes_limit: int = 16 * 1024**3
+    result_delivery: float = 3600.0
     require_confinement: bool = False
 
     @property

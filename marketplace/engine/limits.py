@@ -11,7 +11,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     `memory` is resident memory, watched from outside: a process over it is killed. An address-space
     limit would break honest queries, and DuckDB's own limit is not kept by every function.
     `deadline` counts the time that the process lets its caller wait, not the time in which it waits
-    for a slow reader; `stall` ends a result that nobody reads on. `scratch` bounds what is spilled
+    for a slow reader: `stall` bounds each such wait and `delivery` all of them together, so that no
+    reader keeps a process for longer than `deadline` and `delivery`. `scratch` bounds what is spilled
     to disk, and any one file that is written; `result` the bytes of one answer.
     `require_confinement` refuses to work where the kernel cannot confine the process.
     """
@@ -20,6 +21,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 2
     deadline: float = 60.0
     stall: float = 60.0
+    delivery: float = 3600.0
     scratch: int = 16 * 1024 * _MEBIBYTE
     result: int = 16 * 1024 * _MEBIBYTE
     require_confinement: bool = False

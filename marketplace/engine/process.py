@@ -181,7 +181,7 @@ class ConfinedProcess:
         WATCH.release(self)
 
     def _begin(self, deadline: float) -> Budget:
-        self._budget = Budget(deadline, self._limits.stall)
+        self._budget = Budget(deadline, self._limits)
         WATCH.guard(self)
         return self._budget
 

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Protocol
 
 from catalogue.errors import Problem
+from marketplace.engine.limits import Limits
 from marketplace.errors import QueryTimedOut
 
 _log = logging.getLogger(__name__)
@@ -15,28 +16,26 @@ _TICK = 0.05  # at two gigabytes a second a runaway query overshoots its memory 
 class Budget:
     """The seconds that one answer may take, counted while its caller waits for the process.
 
-    Time in which the process waits for a slow reader is not its fault; it is bounded by `stall`
-    for each read instead.
+    Time in which the process waits for a slow reader is not its fault; the limits' `stall` bounds
+    it for each read, and `delivery` for all of them together.
     """
 
-    def __init__(self, deadline: float, stall: float) -> None:
+    def __init__(self, deadline: float, limits: Limits) -> None:
         self._deadline = deadline
-        self._stall = stall
+        self._limits = limits
         self._spent = 0.0
+        self._delivering = 0.0
         self._since = monotonic()
         self._waiting = True
 
     def wait(self) -> None:
         """The caller begins to wait for the process."""
-        self._since = monotonic()
-        self._waiting = True
+        if not self._waiting:
+            self._delivering += self._turn(waiting=True)
 
     def arrive(self) -> None:
         """Something came."""
-        now = monotonic()
-        self._spent += now - self._since
-        self._since = now
-        self._waiting = False
+        self._spent += self._turn(waiting=False)
 
     def overstepped(self) -> Problem | None:
         """Why the answer must end now, if it must."""
@@ -46,12 +45,28 @@ class Budget:
                 f"It did not finish within {self._deadline:.3g} seconds and was stopped.",
                 next_step="Ask for less: fewer rows, fewer joins, or an aggregate.",
             )
-        if not self._waiting and running > self._stall:
+        if not self._waiting and running > self._limits.stall:
             return QueryTimedOut(
-                f"The result was not read on for {self._stall:g} seconds, so it was ended.",
+                f"The result was not read on for {self._limits.stall:g} seconds, so it was ended.",
                 next_step="Read the result as it comes, or ask for less.",
             )
+        if not self._waiting and self._delivering + running > self._limits.delivery:
+            return QueryTimedOut(
+                f"The result kept its worker waiting for its reader for {self._limits.delivery:g} "
+                "seconds in all, so it was ended.",
+                next_step="Read it over a faster connection, or ask for less.",
+            )
         return None
+
+    def _turn(self, *, waiting: bool) -> float:
+        """Begin to wait for the other side; the seconds since the last turn.
+
+        They are added up only after it: the watch looks at any moment and must not count them twice.
+        """
+        now = monotonic()
+        passed, self._since = now - self._since, now
+        self._waiting = waiting
+        return passed
 
 
 class Watched(Protocol):

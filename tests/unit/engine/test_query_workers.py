@@ -12,10 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from marketplace.engine import watch
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
 from marketplace.engine.query_messages import OutputFormat
 from marketplace.engine.view_map import BoundTable, ViewMap, view_map
+from marketplace.engine.watch import Budget
 from marketplace.engine.worker_pool import BoundWorker
 from marketplace.engine.workers import QueryWorkers
 from marketplace.errors import (
@@ -220,7 +222,7 @@ class TestKilledWhileNobodyAsked:
     def test_an_idle_worker_that_dies_as_it_is_asked_costs_nobody_an_answer(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        killed = []
+        killed: list[int] = []
         fit = BoundWorker.fit
 
         def fit_for_the_last_time(worker: BoundWorker) -> bool:
@@ -238,7 +240,7 @@ class TestKilledWhileNobodyAsked:
     def test_a_spare_that_dies_as_it_is_bound_is_replaced(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        killed = []
+        killed: list[int] = []
         warm = ConfinedProcess.warm
 
         def warm_once(process: ConfinedProcess) -> None:
@@ -255,7 +257,7 @@ class TestKilledWhileNobodyAsked:
     def test_a_statement_is_tried_once_more_and_not_for_ever(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        asked = []
+        asked: list[int] = []
         run = BoundWorker.run
 
         def run_and_die(worker: BoundWorker, *arguments: Any) -> Call:
@@ -389,6 +391,34 @@ class TestLimits:
             stream = workers.run(NOTHING, LARGE, OutputFormat.CSV)
             wait_for_end(stream.pid)
             with pytest.raises(QueryTimedOut, match="not read on"):
+                list(stream)
+
+    def test_reading_slowly_is_bounded_in_all_however_short_each_wait(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The process takes no time here, and its reader a second for each piece."""
+        clock = [0.0]
+        monkeypatch.setattr(watch, "monotonic", lambda: clock[0])
+        budget = Budget(1.0, msgspec.structs.replace(SMALL, stall=2.0, delivery=10.0))
+        for _ in range(10):
+            budget.wait()
+            budget.arrive()
+            clock[0] += 1.0
+            assert budget.overstepped() is None
+        budget.wait()
+        assert budget.overstepped() is None
+        budget.arrive()
+        clock[0] += 0.5
+
+        problem = budget.overstepped()
+        assert isinstance(problem, QueryTimedOut)
+        assert "10 seconds in all" in problem.detail
+
+    def test_a_result_that_is_read_too_slowly_is_ended(self, tmp_path: Path) -> None:
+        with pool(tmp_path, msgspec.structs.replace(SMALL, delivery=0.0)) as workers:
+            stream = workers.run(NOTHING, LARGE, OutputFormat.CSV)
+            wait_for_end(stream.pid)
+            with pytest.raises(QueryTimedOut, match="in all"):
                 list(stream)
 
     def test_a_large_result_passes_through_little_memory(self, workers: QueryWorkers) -> None:
