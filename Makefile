@@ -13,8 +13,10 @@ help: ## List the commands
 demo: .venv/server.stamp ## Tell the main job on real data in a minute; the world stays in demo-world
 	@$(BIN)/marketplace demo --keep $(WORLD)
 
-serve: $(WORLD)/tokens.json ## Serve the demo's world and say where and how to get in
+serve: $(WORLD)/tokens/squad_member ## Serve the demo's world and say where and how to get in
 	@$(BIN)/marketplace serve --data $(WORLD)
+
+install: .venv/dev.stamp ## Install what the tests and checks need, and run nothing
 
 test: .venv/dev.stamp ## Run every test
 	@$(BIN)/pytest -n 2 --dist loadfile -q
@@ -63,7 +65,7 @@ $(BIN)/python:
 	echo "No Python 3.11 or newer was found. Install one, or name it: make PYTHON=/path/to/python" >&2; \
 	exit 1
 
-$(WORLD)/tokens.json: | .venv/server.stamp
+$(WORLD)/tokens/squad_member: | .venv/server.stamp
 	@$(BIN)/marketplace demo --keep $(WORLD)
 
-.PHONY: help demo serve test static check bench lock clean
+.PHONY: help demo serve install test static check bench lock clean

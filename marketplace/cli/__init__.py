@@ -20,4 +20,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def run() -> None:
         application()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
 
-    return exit_code_of(run)
+    return exit_code_of(run, json="--json" in tokens)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from marketplace.cli.choices import AudienceWord
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.screen import say, show_facts, show_json, show_table, transfer
 from marketplace.client.errors import InvalidCall
@@ -14,6 +15,14 @@ Json = Annotated[bool, Parameter(name="--json", negative=())]
 Said = Annotated[str | None, Parameter(group="About the dataset, at its first release")]
 AboutFile = Annotated[str | None, Parameter(group="About the file, where it is not clear enough")]
 AboutLine = Annotated[int | None, Parameter(group="About the file, where it is not clear enough")]
+
+_FINDERS: dict[AudienceWord, str] = {
+    "government": "people who act for central government",
+    "local_government": "people who act for central or local government",
+    "researcher": "people who act for government, councils or accredited research",
+    "business": "people who act for government, councils, research or businesses",
+    "public": "everybody with a token",
+}
 
 
 def publish(
@@ -29,7 +38,9 @@ def publish(
         Literal["INTERNAL", "OPEN", "COMMERCIAL"] | None,
         Parameter(group="About the dataset, at its first release"),
     ] = None,
-    visible_to: Said = None,
+    visible_to: Annotated[
+        AudienceWord | None, Parameter(group="About the dataset, at its first release")
+    ] = None,
     encoding: AboutFile = None,
     delimiter: AboutFile = None,
     header_line: AboutLine = None,
@@ -53,15 +64,39 @@ def publish(
 
     Parameters
     ----------
+    file
+        The file; its ending tells the format, and .gz is unpacked.
     address
         organisation.dataset, or organisation.dataset.table where the dataset has several tables.
     parent
         The release you build on (0 for none): you are refused if another came first.
+    title
+        What people read in a list; made from the address unless said.
+    description
+        What it is, for people who decide whether it helps them.
+    licence
+        The address of a licence, or DATA_SHARE_AGREEMENT, which it is unless said.
+    access_rights
+        How the dataset is classed; INTERNAL unless said. It opens no data.
     visible_to
-        The least trusted audience that may find the dataset: government, local_government,
-        researcher, business, public. It opens no data.
+        The least trusted audience that may find the dataset; government unless said. It opens no
+        data.
+    encoding
+        The encoding of the text, such as utf-8 or cp1252.
+    delimiter
+        What stands between the cells of a line.
+    header_line
+        The line that holds the headings, from 1.
+    last_line
+        The last line of the table, where totals or notes follow it.
+    sheet
+        The sheet of an Excel file.
+    date_order
+        Whether 01/02/2026 is the first of February (dmy) or the second of January (mdy).
     text_column
         A column to keep as text; may be given several times.
+    json
+        Write JSON.
     """
     said = {
         "title": title,
@@ -79,7 +114,8 @@ def publish(
     }
     given = {name: value for name, value in said.items() if value}
     if not file.is_file():
-        raise InvalidCall(f"There is no file {file}.", next_step="Name the file to publish.")
+        fault = f"{file} is a folder." if file.is_dir() else f"There is no file {file}."
+        raise InvalidCall(fault, next_step="Name the file to publish.")
     with service.client() as client, transfer(f"Publishing {file.name}") as report:
         published = client.publish(file, address, parent=parent, progress=report, **given)
     if json:
@@ -90,14 +126,31 @@ def publish(
     for sentence in published.inferred:
         say(f"  {sentence}")
     _show_columns(table)
+    if release.number == 1:
+        say(
+            f"It is listed now: {_FINDERS[visible_to or 'government']} can find {release.dataset} "
+            "and ask for it. Nobody outside its organisation can read it before its owner approves."
+        )
 
 
-def datasets(words: str = "", /, *, json: Json = False, service: Service = SERVICE) -> None:
-    """List the datasets that you may know of, or those whose texts hold every word."""
+def datasets(*words: str, json: Json = False, service: Service = SERVICE) -> None:
+    """List the datasets that you may know of, or those whose texts hold every word.
+
+    Parameters
+    ----------
+    words
+        What to look for in addresses, titles and descriptions.
+    json
+        Write JSON.
+    """
     with service.client() as client:
-        found = client.search(words)
+        found = client.search(" ".join(words))
     if json:
         show_json(found)
+        return
+    if not found:
+        fitting = " with these words" if words else ""
+        say(f"None{fitting}. You see what is listed for you, and what your agreements name.")
         return
     show_table(
         ("address", "title", "licence"), ((one.address, one.title, one.licence) for one in found)
@@ -106,7 +159,15 @@ def datasets(words: str = "", /, *, json: Json = False, service: Service = SERVI
 
 
 def dataset(address: str, /, *, json: Json = False, service: Service = SERVICE) -> None:
-    """Describe a dataset: its newest release, its columns, and whether you may query it."""
+    """Describe a dataset: its newest release, its columns, and whether you may query it.
+
+    Parameters
+    ----------
+    address
+        organisation.dataset.
+    json
+        Write JSON.
+    """
     with service.client() as client:
         found = client.dataset(address)
     if json:

@@ -1,5 +1,8 @@
 """`marketplace query` and `pull`: SQL in, rows on the screen or in a file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +13,8 @@ from cyclopts import Parameter
 
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.screen import say, show_table, stdout, transfer
-from marketplace.client import Result
+from marketplace.client import Client, Result, StreamCut
+from marketplace.client.files import check_target
 
 _SHOWN = 40
 
@@ -29,22 +33,26 @@ def query(
 
     Parameters
     ----------
+    sql
+        The statement, with tables as organisation.dataset or organisation.dataset.table.
     output
         Write the whole result to this file; .parquet, .csv, .arrow or .json by its ending.
     rows
-        How many rows to show on the screen.
+        How many rows to show on the screen; the rest is not fetched.
     receipt
         Keep the proof that this read stands in the audit log in this file.
     json
         Write all rows as JSON, one array of objects.
     """
+    if receipt is not None:
+        check_target(receipt)
     with service.client() as client:
         if output is not None:
             with transfer(f"Writing {output.name}") as report:
-                client.download(sql, output, progress=report)
+                client.download(sql, output, progress=report, receipt=receipt)
             say(f"{output} is written.")
             return
-        with client.query(sql) as result:
+        with client.query(sql) as result, _cut_is_explained(client, result):
             if json:
                 _write_json(result)
             else:
@@ -68,27 +76,49 @@ def pull(address: str, file: Path, /, *, service: Service = SERVICE) -> None:
     say(f"{file} is written.")
 
 
+@contextmanager
+def _cut_is_explained(client: Client, result: Result) -> Iterator[None]:
+    """A cut stream cannot carry its reason; where access ended, the service knows it afterwards."""
+    try:
+        yield
+    except StreamCut as cut:
+        for dataset in result.releases:
+            told = client.why(dataset)
+            if not told.allowed:
+                raise StreamCut(f"{cut.detail} {told.sentence}", next_step=told.ask) from None
+        raise
+
+
 def _show(result: Result, most: int) -> None:
-    """The first rows as a table; the rest is counted, not kept."""
+    """The first rows as a table; what follows is left unread, and the service stops sending it."""
     kept: list[pa.RecordBatch] = []
-    total = 0
+    shown, more = 0, False
     for batch in result.batches():
-        if total < most or not kept:
-            kept.append(batch.slice(0, most - total))
-        total += batch.num_rows
+        kept.append(batch.slice(0, most - shown))
+        more = batch.num_rows > most - shown
+        shown += kept[-1].num_rows
+        if more:
+            result.close()
+            break
     if kept:
         _show_rows(pa.Table.from_batches(kept))
-    if total > most:
-        say(f"{total - most:,} more rows; --output FILE writes all.")
     releases = ", ".join(f"{name} release {number}" for name, number in result.releases.items())
-    rows = "row" if total == 1 else "rows"
-    say(f"{total:,} {rows} from {releases or 'no dataset'}. Audit entry {result.entry}.")
+    counted = f"{shown:,} {'row' if shown == 1 else 'rows'}"
+    said = f"The first {counted}" if more else counted
+    say(f"{said} from {releases or 'no dataset'}. Audit entry {result.entry}.")
+    if more:
+        say("There are more; --rows N shows so many, --output FILE writes all.")
 
 
 def _show_rows(table: pa.Table) -> None:
     numbers = [field.name for field in table.schema if _is_number(field.type)]
-    cells = [column.to_pylist() for column in table.columns]
+    cells = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
     show_table(table.column_names, zip(*cells, strict=True), numbers=numbers)
+
+
+def _cell(value: object) -> object:
+    """A moment in the data is shown as it stands there, not in the reader's time zone."""
+    return value.isoformat(sep=" ") if isinstance(value, datetime) else value
 
 
 def _write_json(result: Result) -> None:

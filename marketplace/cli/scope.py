@@ -35,20 +35,45 @@ class Wanted:
         """The scope as the service takes it; empty where nothing was said."""
         if self.scope is not None:
             return read_form(self.scope, tuple[ScopeOfTable, ...])
-        if not (self.table or self.column or self.place or self.where):
+        if not (self.table or self.column or self.place) and self.where is None:
             return ()
         name = self.table or dataset.split(".")[-1]
         return (ScopeOfTable(table=name, columns=self.column or ("*",), rows=self._rows()),)
 
     def _rows(self) -> AllRows | RowsInPlaces | RowsWithValues:
         if self.place and self.where:
-            raise InvalidCall("Rows are chosen by place or by values, not by both.")
+            raise InvalidCall(
+                "Rows are chosen by place or by values, not by both.",
+                next_step="Leave out --place or --where.",
+            )
         if self.place:
             return RowsInPlaces(self.place)
         if self.where is None:
             return AllRows()
-        column, _, values = self.where.partition("=")
-        return RowsWithValues(column, tuple(values.split(",")))
+        return _rows_where(self.where)
+
+
+def rows_in_words(rows: AllRows | RowsInPlaces | RowsWithValues) -> str:
+    """Which rows, for a person; values are quoted, so that an empty one is seen."""
+    match rows:
+        case AllRows():
+            return "all rows"
+        case RowsInPlaces(places=places):
+            return f"rows of {', '.join(places)}"
+        case RowsWithValues(column=column, values=values):
+            return f"rows where {column} is " + " or ".join(f'"{value}"' for value in values)
+
+
+def _rows_where(text: str) -> RowsWithValues:
+    column, sign, listed = text.partition("=")
+    values = tuple(value.strip() for value in listed.split(","))
+    if not (sign and column.strip() and all(values)):
+        raise InvalidCall(
+            f"--where {text!r} does not say which values of which column.",
+            next_step="Write it as --where COLUMN=VALUE or --where COLUMN=VALUE,VALUE; what holds a "
+            "comma or is empty goes into a file for --scope.",
+        )
+    return RowsWithValues(column.strip(), values)
 
 
 def read_form(path: Path, kind: type[Form]) -> Form:
@@ -56,7 +81,10 @@ def read_form(path: Path, kind: type[Form]) -> Form:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as error:
-        raise InvalidCall(f"{path} cannot be used: {error}.") from None
+        raise InvalidCall(
+            f"{path} cannot be used: {error}.",
+            next_step="Name a JSON file in the form that marketplace/sharing/README.md shows.",
+        ) from None
 
 
 WANTED = Wanted()

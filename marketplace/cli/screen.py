@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -31,6 +31,8 @@ from rich.text import Text
 
 Report = Callable[[int, int | None], None]
 """Told how much is done, and of how much where that is known."""
+
+_LONDON = ZoneInfo("Europe/London")
 
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs"})
 _REPLACEMENT = "�"
@@ -58,7 +60,20 @@ def _visible(letter: str) -> str:
 
 def moment(value: datetime) -> str:
     """A moment as people in Britain read it, with its time zone."""
-    return value.astimezone(ZoneInfo("Europe/London")).strftime("%d %b %Y %H:%M %Z")
+    return value.astimezone(_LONDON).strftime("%d %b %Y %H:%M %Z")
+
+
+def day(value: date) -> str:
+    """A day as people in Britain read it."""
+    return f"{value.day} {value:%B %Y}"
+
+
+def end_of(value: datetime) -> str:
+    """When something ends; a midnight in London is the end of the day before it."""
+    local = value.astimezone(_LONDON)
+    if (local.hour, local.minute, local.second) == (0, 0, 0):
+        return f"the end of {day(local - timedelta(days=1))}"
+    return moment(value)
 
 
 def say(sentence: str) -> None:

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from marketplace.cli.screen import say, show_facts
 from marketplace.cli.server_parts import need_server
 
-TOKENS = "tokens.json"
+# The demo's world has a file with the token of each of its people.
+TOKENS = "tokens"
 
 
 def serve(
@@ -70,16 +71,17 @@ def _announce(url: str, data: Path) -> None:
     show_facts(
         [
             ("API", f"{url}/api/v1"),
-            ("Documentation", f"{url}/schema"),
+            ("Documentation", f"{url}/docs"),
             ("Data", data),
         ]
     )
     tokens = data / TOKENS
     say("")
-    if tokens.exists():
+    if tokens.is_dir():
         say("To act as the demo's squad member, paste this into another terminal:")
-        say(_export(url, tokens))
+        say(_export(url, tokens / "squad_member"))
         say(".venv/bin/marketplace datasets")
+        say(f"To act as somebody else: --token-file, with a file of {tokens}")
     else:
         say("To get in, enter an organisation and a person, then issue a token:")
         say(f"marketplace admin organisation add --help   (with --data {shlex.quote(str(data))})")
@@ -88,7 +90,5 @@ def _announce(url: str, data: Path) -> None:
     say("Stop the service with Ctrl-C.")
 
 
-def _export(url: str, tokens: Path) -> str:
-    read = "import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])"
-    token = f"$(python3 -c '{read}' {shlex.quote(str(tokens))} squad_member)"
-    return f'export MARKETPLACE_URL={url} MARKETPLACE_TOKEN="{token}"'
+def _export(url: str, token: Path) -> str:
+    return f'export MARKETPLACE_URL={url} MARKETPLACE_TOKEN="$(cat {shlex.quote(str(token))})"'

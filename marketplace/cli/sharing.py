@@ -7,22 +7,33 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from marketplace.cli.choices import (
+    ActionWord,
+    Article6Word,
+    Article9Word,
+    ControllerWord,
+    DataTypeWord,
+    PowerWord,
+    Schedule1Word,
+)
 from marketplace.cli.connection import SERVICE, Service
-from marketplace.cli.scope import WANTED, Wanted, read_form
-from marketplace.cli.screen import say, show_facts, show_json, show_table
+from marketplace.cli.identifiers import which_agreement, which_request
+from marketplace.cli.scope import WANTED, Wanted, read_form, rows_in_words
+from marketplace.cli.screen import day, end_of, say, show_facts, show_json, show_table
+from marketplace.client import Client
 from marketplace.client.errors import InvalidCall
 from marketplace.wire import (
     AgreementDescription,
-    AllRows,
     ApprovalForm,
-    RowsInPlaces,
     ScopeOfTable,
     ShareRequestDescription,
     ShareRequestForm,
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
-Law = Annotated[str | None, Parameter(group="Legal basis")]
+_LAW = Parameter(group="Legal basis")
+
+_ACTIONS = {"dataset:query": "query", "dataset:download": "download"}
 
 
 def request(
@@ -31,14 +42,14 @@ def request(
     *,
     last_day: date | None = None,
     aims: str | None = None,
-    data_type: str | None = None,
-    power: Law = None,
-    power_named: Law = None,
-    gateway: Law = None,
-    article_6: Law = None,
-    article_9: Law = None,
-    schedule_1: Law = None,
-    controller: Law = None,
+    data_type: DataTypeWord | None = None,
+    power: Annotated[PowerWord | None, _LAW] = None,
+    power_named: Annotated[str | None, _LAW] = None,
+    gateway: Annotated[str | None, _LAW] = None,
+    article_6: Annotated[Article6Word | None, _LAW] = None,
+    article_9: Annotated[Article9Word | None, _LAW] = None,
+    schedule_1: Annotated[Schedule1Word | None, _LAW] = None,
+    controller: Annotated[ControllerWord | None, _LAW] = None,
     form: Path | None = None,
     again: str | None = None,
     wanted: Wanted = WANTED,
@@ -52,23 +63,31 @@ def request(
     address
         organisation.dataset.
     last_day
-        Access ends at the midnight in London after this day.
+        Access lasts until the end of this day in London (YYYY-MM-DD).
     aims
         What the project aims at with this data.
     data_type
-        none, personal, special_category or criminal_offence.
+        The most protected kind of personal data in it.
     power
-        legislation, common_law, royal_prerogative or other.
+        The kind of legal power that you share under.
     power_named
         Act and section, or the power by name.
     gateway
         The code of a gateway, such as DEA2017_S35.
+    article_6
+        The letter of your lawful basis in UK GDPR Article 6(1), for personal data.
+    article_9
+        The letter of your condition in UK GDPR Article 9(2), for special category data.
+    schedule_1
+        Your condition in Schedule 1 to the Data Protection Act 2018, for Article 9(2)(g).
     controller
-        controller, joint_controller or processor.
+        What your organisation will be for the data.
     form
         A JSON file with the whole form, every other question included; options win over it.
     again
-        The identifier of a returned request, to submit it again.
+        A returned request (its identifier or how that begins), to submit it again.
+    json
+        Write JSON.
     """
     said = {
         "dataset": address,
@@ -86,11 +105,14 @@ def request(
     }
     filled = _filled(form, {name: value for name, value in said.items() if value})
     with service.client() as client:
-        made = client.ask(filled) if again is None else client.ask_again(again, filled)
+        if again is None:
+            made = client.ask(filled)
+        else:
+            made = client.ask_again(which_request(client, again), filled)
     if json:
         show_json(made)
         return
-    say(f"Request {made.id} for {made.dataset} is {made.state.replace('_', ' ')}.")
+    say(f"Request {made.id} for {made.dataset} is {_words(made.state)}.")
     for flag in made.flags:
         say(f"  The owner will see: {flag}")
 
@@ -98,19 +120,37 @@ def request(
 def requests(
     identifier: str | None = None, /, *, json: Json = False, service: Service = SERVICE
 ) -> None:
-    """List your project's requests or those that you decide on; or show one with its history."""
+    """List your project's requests or those that you decide on; or show one with its history.
+
+    Parameters
+    ----------
+    identifier
+        The one to show: its identifier, how that begins, or its dataset.
+    json
+        Write JSON.
+    """
     with service.client() as client:
         if identifier is not None:
-            _show_request(client.request(identifier), json)
+            _show_request(client.request(which_request(client, identifier)), json)
             return
         found = client.requests()
-    if json:
-        show_json(found)
-        return
+        if json:
+            show_json(found)
+            return
+        if not found:
+            say(f"None. {_seen_by_caller(client, 'requests')}")
+            return
     show_table(
         ("request", "dataset", "project", "state", "asked", "last day"),
         (
-            (one.id, one.dataset, one.project, one.state, one.asked_at, one.draft.last_day)
+            (
+                one.id,
+                one.dataset,
+                one.project,
+                _words(one.state),
+                one.asked_at,
+                day(one.draft.last_day),
+            )
             for one in found
         ),
     )
@@ -131,13 +171,16 @@ def approve(
     Parameters
     ----------
     identifier
-        The request.
+        The request: its identifier, how that begins, or its dataset where one is undecided.
     reason
         Why; it is kept with the agreement.
     last_day
-        Access ends at the midnight in London after this day; the day asked for unless said.
+        Access lasts until the end of this day in London (YYYY-MM-DD); the day asked for unless said.
+    json
+        Write JSON.
     """
     with service.client() as client:
+        identifier = which_request(client, identifier)
         scope = wanted.tables(client.request(identifier).dataset)
         approval = ApprovalForm(reason=reason, scope=scope or None, last_day=last_day)
         agreement = client.approve(identifier, approval)
@@ -148,46 +191,87 @@ def approve(
 
 
 def return_(identifier: str, /, *, reason: str, service: Service = SERVICE) -> None:
-    """Give a request back for changes, saying which."""
+    """Give a request back for changes, saying which.
+
+    Parameters
+    ----------
+    identifier
+        The request: its identifier, how that begins, or its dataset where one is undecided.
+    reason
+        What is to change; the project reads it.
+    """
     with service.client() as client:
-        client.return_(identifier, reason)
+        client.return_(which_request(client, identifier), reason)
     say("The request is returned.")
 
 
 def reject(identifier: str, /, *, reason: str, service: Service = SERVICE) -> None:
-    """Say no to a request, and why."""
+    """Say no to a request, and why.
+
+    Parameters
+    ----------
+    identifier
+        The request: its identifier, how that begins, or its dataset where one is undecided.
+    reason
+        Why; the project reads it.
+    """
     with service.client() as client:
-        client.reject(identifier, reason)
+        client.reject(which_request(client, identifier), reason)
     say("The request is rejected.")
 
 
 def cancel(identifier: str, /, *, reason: str = "", service: Service = SERVICE) -> None:
-    """Withdraw a request of your project that is not decided yet."""
+    """Withdraw a request of your project that is not decided yet.
+
+    Parameters
+    ----------
+    identifier
+        The request: its identifier, how that begins, or its dataset where one is undecided.
+    reason
+        Why; it is kept with the request.
+    """
     with service.client() as client:
-        client.cancel(identifier, reason)
+        client.cancel(which_request(client, identifier), reason)
     say("The request is cancelled.")
 
 
 def agreements(*, json: Json = False, service: Service = SERVICE) -> None:
-    """List your project's agreements, or those over your organisation's datasets."""
+    """List your project's agreements, or those over your organisation's datasets.
+
+    Parameters
+    ----------
+    json
+        Write JSON.
+    """
     with service.client() as client:
         found = client.agreements()
-    if json:
-        show_json(found)
-        return
+        if json:
+            show_json(found)
+            return
+        if not found:
+            say(f"None. {_seen_by_caller(client, 'agreements')}")
+            return
     show_table(
         ("agreement", "dataset", "project", "state", "last day", "what"),
         (
-            (one.id, one.dataset, one.project, one.state, one.last_day, _scope(one.scope))
+            (one.id, one.dataset, one.project, one.state, day(one.last_day), _scope(one.scope))
             for one in found
         ),
     )
 
 
 def revoke(identifier: str, /, *, reason: str, service: Service = SERVICE) -> None:
-    """End an agreement at once, also for results that are on their way."""
+    """End an agreement at once, also for results that are on their way.
+
+    Parameters
+    ----------
+    identifier
+        The agreement: its identifier, how that begins, or its dataset where one is in force.
+    reason
+        Why; the project reads it.
+    """
     with service.client() as client:
-        client.revoke(identifier, reason)
+        client.revoke(which_agreement(client, identifier), reason)
     say("The agreement is revoked.")
 
 
@@ -195,7 +279,7 @@ def why(
     address: str,
     /,
     *,
-    action: str = "dataset:query",
+    action: ActionWord = "dataset:query",
     person: str | None = None,
     in_project: str | None = None,
     json: Json = False,
@@ -208,11 +292,13 @@ def why(
     address
         organisation.dataset.
     action
-        dataset:query, dataset:download, dataset:publish and the rest.
+        What you would do.
     person
         For owners and auditors: another person, by e-mail address, and
     in_project
         the project that they act in.
+    json
+        Write JSON.
     """
     with service.client() as client:
         told = client.why(address, action=action, person=person, project=in_project)
@@ -224,20 +310,29 @@ def why(
             ("allowed", "yes" if told.allowed else "no"),
             ("why", told.sentence),
             ("next", told.ask),
-            ("until", told.until),
+            ("until", told.until and end_of(told.until)),
         ]
     )
 
 
+_REQUIRED = {"last_day": "--last-day", "aims": "--aims", "data_type": "--data-type"}
+
+
 def _filled(form: Path | None, said: dict[str, object]) -> ShareRequestForm:
     """The form from a file, if there is one, with what was said on the command line put in."""
-    values = read_form(form, dict[str, object]) if form is not None else {}
+    values = (read_form(form, dict[str, object]) if form is not None else {}) | said
+    missing = [option for name, option in _REQUIRED.items() if name not in values]
+    if missing:
+        raise InvalidCall(
+            f"The request is not complete without {', '.join(missing)}.",
+            next_step="Give what is missing, or a --form that has it.",
+        )
     try:
-        return msgspec.convert(msgspec.to_builtins(values | said), ShareRequestForm)
+        return msgspec.convert(msgspec.to_builtins(values), ShareRequestForm)
     except msgspec.ValidationError as error:
         raise InvalidCall(
-            f"The request is not complete: {error}.",
-            next_step="Give --last-day, --aims and --data-type, or a --form that has them.",
+            f"The form cannot be used: {error}.",
+            next_step="Compare it with marketplace/sharing/README.md.",
         ) from None
 
 
@@ -249,22 +344,27 @@ def _show_request(one: ShareRequestDescription, json: bool) -> None:
     answers = [
         (name.replace("_", " "), _plain(value))
         for name, value in asked.items()
-        if value and name not in ("dataset", "tables")
+        if value and name not in ("dataset", "tables", "last_day", "needed_by")
     ]
     show_facts(
         [
             ("request", one.id),
             ("dataset", one.dataset),
             ("project", one.project),
-            ("state", one.state.replace("_", " ")),
+            ("state", _words(one.state)),
             ("what", _scope(one.asked)),
+            ("until", f"the end of {day(one.draft.last_day)}"),
+            ("needed by", one.draft.needed_by and day(one.draft.needed_by)),
             *answers,
             *(("to weigh", flag) for flag in one.flags),
         ]
     )
     show_table(
         ("when", "by", "from", "to", "why"),
-        ((move.at, move.by_name, move.before, move.after, move.why) for move in one.moves),
+        (
+            (move.at, move.by_name, _words(move.before), _words(move.after), move.why)
+            for move in one.moves
+        ),
     )
 
 
@@ -276,27 +376,40 @@ def _show_agreement(one: AgreementDescription) -> None:
             ("project", one.project),
             ("state", one.state),
             ("what", _scope(one.scope)),
-            ("ends", one.ends_at),
+            ("until", end_of(one.ends_at)),
             *(("note", note) for note in one.notes),
         ]
     )
 
 
 def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """An answer of the form in words; the form's own words have no underscores for a reader."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_ACTIONS.get(str(one), _words(str(one))) for one in value)
+    return str(value)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _scope(scope: tuple[ScopeOfTable, ...]) -> str:
     return "; ".join(
-        f"{table.table}: {len(table.columns)} columns, {_rows(table)}" for table in scope
+        f"{table.table}: {len(table.columns)} columns, {rows_in_words(table.rows)}"
+        for table in scope
     )
 
 
-def _rows(table: ScopeOfTable) -> str:
-    match table.rows:
-        case AllRows():
-            return "all rows"
-        case RowsInPlaces(places=places):
-            return f"rows of {', '.join(places)}"
-        case chosen:
-            return f"rows where {chosen.column} is {', '.join(chosen.values)}"
+def _seen_by_caller(client: Client, what: str) -> str:
+    """Whose requests or agreements the caller's token shows, for somebody who sees none."""
+    caller = client.me()
+    if caller.project is not None:
+        return f"Your token is for {caller.project} and shows the {what} of that project."
+    if caller.organisation is not None:
+        return (
+            f"Your token is for the role of {caller.role} in {caller.organisation}; owners see the "
+            f"{what} over its datasets."
+        )
+    return f"Your token is for the role of {caller.role}; auditors see the {what} of everybody."

@@ -7,8 +7,14 @@ from typing import Any
 from urllib.parse import quote
 
 from marketplace.client.errors import InvalidCall
-from marketplace.client.files import Report, media_type_for, pieces_of, write_whole
-from marketplace.client.result import Result
+from marketplace.client.files import (
+    Report,
+    check_target,
+    media_type_for,
+    pieces_of,
+    write_whole,
+)
+from marketplace.client.result import AUDIT_ENTRY, Result
 from marketplace.client.transport import Transport, check_url
 from marketplace.wire import (
     AgreementDescription,
@@ -77,14 +83,28 @@ class Client:
         sql = "SELECT * FROM " + table  # noqa: S608 - each part is quoted
         return self.download(sql, path, progress=progress)
 
-    def download(self, sql: str, path: str | Path, *, progress: Report | None = None) -> Path:
-        """Write the result of one SELECT to a file, as `pull` does."""
+    def download(
+        self,
+        sql: str,
+        path: str | Path,
+        *,
+        progress: Report | None = None,
+        receipt: str | Path | None = None,
+    ) -> Path:
+        """Write the result of one SELECT to a file, as `pull` does.
+
+        With `receipt`, the proof of the read goes to that file (see `Client.receipt`).
+        """
         path = Path(path)
+        accept = media_type_for(path)
+        check_target(path)
         report = None if progress is None else lambda done: progress(done, None)
         with self._transport.open(
-            "POST", "/api/v1/query", accept=media_type_for(path), body=_ask(sql), progress=report
+            "POST", "/api/v1/query", accept=accept, body=_ask(sql), progress=report
         ) as body:
             write_whole(body, path)
+        if receipt is not None:
+            Path(receipt).write_text(self.receipt(body.headers.get(AUDIT_ENTRY, "")))
         return path
 
     def search(self, words: str = "") -> list[DatasetSummary]:

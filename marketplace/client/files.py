@@ -39,6 +39,17 @@ def media_type_for(path: Path) -> str:
         ) from None
 
 
+def check_target(path: Path) -> None:
+    """Raise InvalidCall where no file can appear at `path`, before anything is asked for it."""
+    if path.is_dir():
+        raise InvalidCall(f"{path} is a folder.", next_step="Name a file in it.")
+    if not path.parent.is_dir():
+        raise InvalidCall(
+            f"There is no folder {path.parent} to write {path.name} into.",
+            next_step="Make the folder first, or name another.",
+        )
+
+
 def write_whole(body: Body, path: Path) -> None:
     """Write a result to `path`, which appears (or is replaced) only when all of it has come.
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+AUDIT_ENTRY = "Marketplace-Audit-Entry"
+"""The header of an answer that names the read's record in the audit log."""
+
 
 class Result:
     """Rows on their way. Read it once, by one of `to_arrow`, `to_polars`, `to_pandas`, `batches`.
@@ -26,7 +29,7 @@ class Result:
     def __init__(self, body: Body) -> None:
         self._body = body
         self._read = False
-        self.entry: str = body.headers.get("Marketplace-Audit-Entry", "")
+        self.entry: str = body.headers.get(AUDIT_ENTRY, "")
         self.releases: dict[str, int] = _releases(body.headers.get("Marketplace-Releases", ""))
 
     def batches(self) -> Iterator[pa.RecordBatch]:

@@ -239,5 +239,6 @@ def _cut_is_told() -> Iterator[None]:
         raise StreamCut(
             f"The connection ended before the whole answer had come ({type(error).__name__}); "
             "what came is not complete and was not kept.",
-            next_step="Send the call again. If access ended meanwhile, it will say so.",
+            next_step="Ask why: if access ended meanwhile, that says so. A result that is too large or "
+            "takes too long is cut too: ask for fewer rows or columns before sending it again.",
         ) from None

@@ -20,6 +20,9 @@ from marketplace.serve import running
 from marketplace.settings import Settings
 
 TOKENS = "tokens.json"
+
+# The same secrets, a file each, as `--token-file` takes them.
+TOKEN_FILES = "tokens"
 OPERATOR = "operator:demo"
 
 _DAYS_BEFORE_TODAY = 30
@@ -126,6 +129,7 @@ def world(keep: Path | None, present: Clock) -> Iterator[World]:
             yield built
         if keep is not None:
             _write_tokens(folder / TOKENS, built.tokens)
+            _write_token_files(folder / TOKEN_FILES, built.tokens)
 
 
 @contextmanager
@@ -164,3 +168,11 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _write_tokens(path: Path, tokens: dict[str, str]) -> None:
     path.touch(mode=0o600)
     path.write_text(json.dumps(tokens, indent=2) + "\n")
+
+
+def _write_token_files(folder: Path, tokens: dict[str, str]) -> None:
+    folder.mkdir(mode=0o700)
+    for person, token in tokens.items():
+        path = folder / person
+        path.touch(mode=0o600)
+        path.write_text(token + "\n")

@@ -27,7 +27,8 @@ from marketplace.errors import SettingInvalid
 from marketplace.serve import running
 from marketplace.settings import Settings
 
-README = Path(__file__).parents[2] / "README.md"
+REPOSITORY = Path(__file__).parents[2]
+README = REPOSITORY / "README.md"
 
 # After the last act, and before every day that the README names.
 PRESENT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -88,10 +89,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def squad_members_commands() -> list[str]:
-    """Every call of `marketplace` that the README shows to the squad member."""
-    block = next(block for block in blocks("bash") if "marketplace query" in block)
-    lines = block.replace("\\\n", " ").splitlines()
+def commands_shown() -> list[str]:
+    """Every call of `marketplace` that the README shows, in its order."""
+    lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.startswith(".venv/bin/marketplace ")]
 
 
@@ -159,6 +159,9 @@ def test_the_kept_world_has_everybodys_token_for_its_owner_alone(
     told: Told, tokens: dict[str, str]
 ):
     assert set(tokens) == {character.key for character in CAST}
+    files = [told.folder / "tokens" / person for person in tokens]
+    assert {file.name: file.read_text().strip() for file in files} == tokens
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert stat.S_IMODE((told.folder / "tokens.json").stat().st_mode) == 0o600
     assert not any(token in told.text for token in tokens.values())
 
@@ -166,11 +169,17 @@ def test_the_kept_world_has_everybodys_token_for_its_owner_alone(
 def test_the_commands_of_the_readme_work_on_the_kept_world(
     served: dict[str, str], capsys: pytest.CaptureFixture[str]
 ):
-    shown = squad_members_commands()
-    assert len(shown) >= 7
+    shown = commands_shown()
+    called = {shlex.split(command)[1] for command in shown}
+    assert called >= {"publish", "request", "approve", "revoke", "query", "pull", "why", "audit"}
+    Path("marketplace").symlink_to(REPOSITORY / "marketplace")
     for command in shown:
         assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)
-    assert "679" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "679" in said
+    assert re.search(r"until +the end of 31 January 2027", said)
+    assert "474674" in said
+    assert "leeds.spending release 3" in said
     assert Path("sheffield.parquet").stat().st_size > 0
 
 
@@ -200,7 +209,7 @@ def test_serving_the_kept_world_says_where_it_is_and_how_to_get_in(
         service.terminate()
     assert service.returncode == 0
     assert any("/api/v1" in line for line in shown)
-    assert any("/schema" in line for line in shown)
+    assert any("/docs" in line for line in shown)
     (export,) = [line for line in shown if line.startswith("export ")]
     script = f"{export}\nprintenv MARKETPLACE_TOKEN"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)

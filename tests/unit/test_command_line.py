@@ -1,21 +1,39 @@
 """The command line: errors told with their exit code, nothing secret in arguments, JSON at hand."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 from cyclopts import App
 
+from access_policies.vocabulary import Action, Audience
 from catalogue.errors import ContractBroken
-from marketplace.cli import main, screen
+from marketplace.cli import choices, main, screen
 from marketplace.cli.application import application
 from marketplace.cli.failures import exit_code_of
-from marketplace.cli.screen import clean
-from marketplace.errors import StatementRefused
+from marketplace.cli.scope import Wanted, rows_in_words
+from marketplace.cli.screen import clean, end_of
+from marketplace.client.errors import InvalidCall
+from marketplace.errors import FileUnreadable, StatementRefused
+from marketplace.sharing.vocabulary import (
+    Article6,
+    Article9,
+    Controller,
+    DataType,
+    Power,
+    PublicBenefit,
+    Schedule1,
+)
+from marketplace.wire import RowsInPlaces, RowsWithValues, ShareRequestForm
 
+REPOSITORY = Path(__file__).parents[2]
 UNUSED_PORT = "http://127.0.0.1:9"
 
 
@@ -87,13 +105,19 @@ def test_every_command_says_what_it_does(words: tuple[str, ...]):
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "told"),
     [
-        (["nonsense"], 2, "Not a command"),
-        (["query"], 2, "Not a command"),
+        (["nonsense"], 2, "The command cannot be understood"),
+        (["query"], 2, "See marketplace query --help"),
+        (["admin", "person", "add"], 2, "See marketplace admin person add --help"),
+        (["serve", "--port", "high"], 2, "The command cannot be understood"),
+        (["request", "a.b", "--last-day", "31/3/2027"], 2, "Write a day as YYYY-MM-DD"),
+        (["request", "a.b", "--data-type", "secret"], 2, '"special_category"'),
+        (["why", "a.b", "--action", "read"], 2, '"dataset:download"'),
         (["datasets"], 4, "No token was given"),
         (["publish", "nowhere.csv", "mhclg.x"], 2, "no file nowhere.csv"),
+        (["publish", ".", "mhclg.x"], 2, ". is a folder"),
         (["audit", "verify", "--data", "nowhere"], 2, "no marketplace in"),
         (["admin", "stage", "--dataset", "no address"], 2, "not the address of a dataset"),
-        (["request", "mhclg.x"], 2, "not complete"),
+        (["request", "mhclg.x", "--aims", "x"], 2, "without --last-day, --data-type"),
     ],
 )
 def test_an_error_is_told_with_its_exit_code_and_without_a_traceback(
@@ -110,6 +134,89 @@ def test_an_error_is_told_with_its_exit_code_and_without_a_traceback(
     assert told in error
     assert "Next: " in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("words", "vocabulary"),
+    [
+        (choices.ActionWord, Action),
+        (choices.DataTypeWord, DataType),
+        (choices.PowerWord, Power),
+        (choices.Article6Word, Article6),
+        (choices.Article9Word, Article9),
+        (choices.Schedule1Word, Schedule1),
+        (choices.ControllerWord, Controller),
+    ],
+)
+def test_an_option_offers_every_word_of_the_service_but_do_not_know(
+    words: object, vocabulary: type[StrEnum]
+):
+    assert set(get_args(words)) == {word.value for word in vocabulary} - {"dont_know"}
+
+
+def test_an_option_offers_every_audience():
+    assert get_args(choices.AudienceWord) == tuple(one.name.lower() for one in Audience)
+
+
+def test_the_readme_of_sharing_has_every_word_of_a_request():
+    text = (REPOSITORY / "marketplace" / "sharing" / "README.md").read_text()
+    kinds = (DataType, Power, Article6, Article9, Schedule1, Controller, PublicBenefit)
+    assert [word for kind in kinds for word in kind if f"`{word}`" not in text] == []
+
+
+def test_the_form_that_the_readme_of_sharing_shows_is_one(tmp_path: Path):
+    text = (REPOSITORY / "marketplace" / "sharing" / "README.md").read_text()
+    (example,) = re.findall(r"^```json\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    form = msgspec.json.decode(example, type=ShareRequestForm)
+    assert form.tables[0].rows == RowsInPlaces(("Sheffield",))
+
+
+@pytest.mark.parametrize(
+    "said", ["council", "council=", "=Leeds", "council=Leeds,", "council=,Leeds", ""]
+)
+def test_rows_are_not_chosen_by_a_value_that_was_not_given(said: str):
+    with pytest.raises(InvalidCall, match="does not say which values"):
+        Wanted(where=said).tables("leeds.payments")
+
+
+def test_rows_are_chosen_by_values_of_a_column_and_told_with_their_quotes():
+    (chosen,) = Wanted(where="council=Leeds, York").tables("leeds.payments")
+    assert chosen.rows == RowsWithValues("council", ("Leeds", "York"))
+    assert rows_in_words(chosen.rows) == 'rows where council is "Leeds" or "York"'
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"),
+    [
+        (datetime(2027, 2, 1, 0, 0, tzinfo=UTC), "the end of 31 January 2027"),
+        (datetime(2027, 6, 30, 23, 0, tzinfo=UTC), "the end of 30 June 2027"),
+        (datetime(2027, 2, 1, 9, 30, tzinfo=UTC), "01 Feb 2027 09:30 GMT"),
+    ],
+)
+def test_an_end_at_midnight_in_london_is_told_as_the_end_of_the_last_day(
+    moment: datetime, told: str
+):
+    assert end_of(moment) == told
+
+
+def test_a_failure_is_json_where_json_was_asked_for(capsys: pytest.CaptureFixture[str]):
+    assert main(["datasets", "--json"]) == 4
+    told = msgspec.json.decode(capsys.readouterr().err)
+    assert (told["title"], told["exit_code"]) == ("Not signed in", 4)
+    assert told["next_step"]
+
+
+def test_settings_that_the_service_names_are_told_as_options(capsys: pytest.CaptureFixture[str]):
+    def refuse() -> None:
+        raise FileUnreadable(
+            'The column "last_line" is no date.',
+            next_step="Set last_line to its last line, or text_columns.",
+        )
+
+    exit_code_of(refuse)
+    told = capsys.readouterr().err
+    assert 'The column "last_line" is no date.' in told
+    assert "Set --last-line to its last line, or --text-column." in told
 
 
 def test_a_service_that_does_not_answer_is_told(
