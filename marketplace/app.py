@@ -1,7 +1,9 @@
 """The marketplace as an ASGI application."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from litestar import Litestar, Router
@@ -22,6 +24,7 @@ from marketplace.api.datasets import (
     search_datasets,
 )
 from marketplace.api.documentation import describe_api, explain_problem, list_problems
+from marketplace.api.lanes import Lane
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
 from marketplace.api.query import run_query
@@ -45,8 +48,8 @@ from marketplace.bootstrap import Marketplace
 # A call that is not an upload is a statement or a form.
 _LARGEST_REQUEST = 1024 * 1024
 
-# Calls wait for workers and for the database in threads, which cost little while they wait.
-_MOST_THREADS = 128
+# For signing in, health and every other call that waits for nothing but the database.
+_SHORT_CALL_THREADS = 32
 
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -86,6 +89,10 @@ _UNVERSIONED = (report_health, describe_api, list_problems, explain_problem)
 
 def create_app(marketplace: Marketplace) -> Litestar:
     """Put the HTTP protocol around a marketplace, which stays its caller's to close."""
+    settings = marketplace.settings
+    uploads = Lane(
+        "uploads", per_person=settings.uploads_per_person, in_all=settings.uploads_at_once
+    )
     return Litestar(
         route_handlers=[Router("/api/v1", route_handlers=_VERSION_1), *_UNVERSIONED],
         dependencies={
@@ -94,11 +101,12 @@ def create_app(marketplace: Marketplace) -> Litestar:
             "querying": Provide(lambda: marketplace.querying, sync_to_thread=False),
             "discovery": Provide(lambda: marketplace.discovery, sync_to_thread=False),
             "sharing": Provide(lambda: marketplace.sharing, sync_to_thread=False),
+            "uploads": Provide(lambda: uploads, sync_to_thread=False),
         },
         middleware=[TokenAuthentication(marketplace.database, marketplace.clock)],
         exception_handlers={Exception: tell},
         before_send=[_add_security_headers],
-        on_startup=[_widen_threads],
+        lifespan=[_threads(uploads)],
         request_max_body_size=_LARGEST_REQUEST,
         openapi_config=_openapi(),
         request_class=Call,
@@ -129,10 +137,15 @@ def _operation_id(handler: HTTPRouteHandler, _method: object, _path: object) -> 
     return handler.handler_name
 
 
-async def _widen_threads() -> None:
+@asynccontextmanager
+async def _threads(*lanes: Lane) -> AsyncIterator[None]:
+    """Threads for short calls while the application runs; those of the lanes end with it."""
     asyncio.get_running_loop().set_default_executor(
-        ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="marketplace")
+        ThreadPoolExecutor(_SHORT_CALL_THREADS, thread_name_prefix="marketplace")
     )
+    yield
+    for lane in lanes:
+        await asyncio.to_thread(lane.close)
 
 
 async def _add_security_headers(message: Message, _scope: Scope) -> None:

@@ -34,6 +34,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ingest_deadline: float = 3600.0
     ingests_at_once: int = 2
     upload_limit: int = 8 * 1024**3
+    upload_stall: float = 30.0
+    uploads_per_person: int = 2
+    uploads_at_once: int = 16
     cache_limit: int = 32 * 1024**3
     result_bytes_limit: int = 16 * 1024**3
     result_delivery: float = 3600.0

@@ -1,10 +1,9 @@
 """A publisher's file in, a release out: the body of the call is the file itself, read as a stream."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from email.message import Message
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from litestar import post
@@ -15,9 +14,12 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 from access_policies.vocabulary import Action, Audience
 from catalogue.address import DatasetAddress
 from catalogue.dataset import AccessRights
-from connectors.upload import Upload
+from connectors.errors import SourceInterrupted
+from connectors.source import Fetched
+from connectors.upload import Spool
 from marketplace.api.call import Call, Given
 from marketplace.api.descriptions import published_release
+from marketplace.api.lanes import Lane
 from marketplace.bootstrap import Marketplace
 from marketplace.engine.ingest_job import DateOrder, IngestOptions
 from marketplace.errors import RequestMalformed
@@ -102,6 +104,7 @@ async def publish_release(
     request: Call,
     principal: Given[Principal],
     marketplace: Given[Marketplace],
+    uploads: Given[Lane],
     options: Given[IngestOptions],
     details: Given[DatasetDetails],
     parent: _Parent = None,
@@ -114,17 +117,15 @@ async def publish_release(
     """
     address = DatasetAddress(organisation, dataset).table(table or dataset)
     number = _release_number(parent)
-    upload = Upload(
-        _from_loop(_blocks(request), asyncio.get_running_loop()),
+    spool = Spool(
+        marketplace.scratch.path,
         name=_file_name(request, filename),
         limit=marketplace.settings.upload_limit,
         declared=request.content_length,
     )
 
-    def work() -> PublishedRelease:
-        marketplace.publishing.check(principal, address)
-        with tempfile.TemporaryDirectory(dir=marketplace.scratch.path) as folder:
-            file = upload.fetch(Path(folder))
+    def publish(file: Fetched) -> PublishedRelease:
+        try:
             published = marketplace.publishing.publish(
                 principal,
                 file.path,
@@ -134,36 +135,48 @@ async def publish_release(
                 parent=number,
                 options=options,
             )
+        finally:
+            file.path.unlink()
         return published_release(published)
 
-    return await asyncio.to_thread(work)
+    with uploads.place(principal.person_id):
+        await asyncio.to_thread(marketplace.publishing.check, principal, address)
+        stall = marketplace.settings.upload_stall
+        return await uploads.run(publish, await _received(request, spool, uploads, stall))
 
 
-async def _blocks(request: Call) -> AsyncIterator[bytes]:
+async def _received(request: Call, spool: Spool, uploads: Lane, stall: float) -> Fetched:
+    """The body in a file. No thread is held while the sender is awaited.
+
+    Raises SourceInterrupted where nothing comes for `stall` seconds or the connection ends.
+    """
+    with spool:
+        async for block in _blocks(request, stall):
+            await uploads.run(spool.write, block)
+        return await uploads.run(spool.finish)
+
+
+async def _blocks(request: Call, stall: float) -> AsyncIterator[bytes]:
+    pieces = request.stream()
     block = bytearray()
-    try:
-        async for piece in request.stream():
-            block += piece
-            if len(block) >= _BLOCK_BYTES:
-                yield bytes(block)
-                block.clear()
-    except LitestarException as error:
-        # So the framework says that the connection ended before the end of the body.
-        raise EOFError from error
+    while (piece := await _next_piece(pieces, stall)) is not None:
+        block += piece
+        if len(block) >= _BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
     yield bytes(block)
 
 
-def _from_loop(stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-    """Let a thread read what the event loop receives, one block at a time."""
-    while True:
-        block = asyncio.run_coroutine_threadsafe(_next(stream), loop).result()
-        if block is None:
-            return
-        yield block
-
-
-async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(stream, None)
+async def _next_piece(pieces: AsyncIterator[bytes], stall: float) -> bytes | None:
+    try:
+        async with asyncio.timeout(stall):
+            return await anext(pieces, None)
+    except TimeoutError:
+        reason = f"Nothing more of the file came for {stall:g} seconds."
+    except LitestarException:
+        # So the framework says that the connection ended before the end of the body.
+        reason = "The sender stopped before the file was whole."
+    raise SourceInterrupted(reason, next_step="Send it again.")
 
 
 def _file_name(request: Call, given: str | None) -> str:

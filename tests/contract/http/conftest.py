@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from threading import Event
+from threading import Event, Semaphore
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from access_policies.vocabulary import Audience
+from catalogue.errors import ReleaseConflict
 from connectors.local_store import LocalStore
 from marketplace.bootstrap import Marketplace
 from marketplace.database import Database, open_database
@@ -67,6 +68,25 @@ class ScriptedQuerying:
         return self.answer
 
 
+class ScriptedPublishing:
+    """Takes every file: keeps its bytes and refuses it, once the test lets it, for being known."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.begun = Semaphore(0)
+        self.let = Event()
+        self.let.set()
+
+    def check(self, principal: Any, address: Any) -> None:
+        pass
+
+    def publish(self, principal: Any, file: Path, name: str, address: Any, **how: Any) -> Any:
+        self.taken.append(file.read_bytes())
+        self.begun.release()
+        self.let.wait(20)
+        raise ReleaseConflict(f"Release 1 of {address} already holds exactly this file.")
+
+
 @dataclass(frozen=True)
 class Service:
     """The service under test: where it answers, a member's token, and its scripted parts."""
@@ -79,6 +99,11 @@ class Service:
     def querying(self) -> ScriptedQuerying:
         querying: ScriptedQuerying = self.parts.querying
         return querying
+
+    @property
+    def publishing(self) -> ScriptedPublishing:
+        publishing: ScriptedPublishing = self.parts.publishing
+        return publishing
 
     @property
     def address(self) -> tuple[str, int]:
@@ -115,7 +140,7 @@ def started_service(
         querying=ScriptedQuerying(),
         discovery=SimpleNamespace(dataset=None),
         sharing=SimpleNamespace(why=None),
-        publishing=SimpleNamespace(),
+        publishing=ScriptedPublishing(),
     )
     with running(cast("Marketplace", parts)) as url:
         yield Service(url=url, token=_member_token(database), parts=parts)
@@ -126,6 +151,7 @@ def started_service(
 def service(started_service: Service) -> Service:
     started_service.querying.answer = None
     started_service.querying.asked.clear()
+    started_service.publishing.taken.clear()
     return started_service
 
 

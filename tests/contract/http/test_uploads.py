@@ -1,0 +1,106 @@
+"""Uploads that are slow, silent or too many: each is ended or refused, and nobody else waits for it."""
+
+import json
+import selectors
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import urllib3
+
+RELEASES = "/api/v1/datasets/mhclg/homes/releases?filename=homes.csv"
+FILE = b"area,households\nLeeds,1200\n"
+
+
+def upload(service: Any, body: bytes = FILE, **headers: str) -> tuple[int, dict[str, Any]]:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = urllib3.request(
+        "POST",
+        service.url + RELEASES,
+        body=body,
+        headers={"Authorization": f"Bearer {service.token}"} | given,
+        retries=False,
+        timeout=20,
+    )
+    return answer.status, json.loads(answer.data)
+
+
+def begun(service: Any, file: bytes, length: int) -> socket.socket:
+    """A connection on which an upload of `length` bytes has been begun with `file`."""
+    connection = socket.create_connection(service.address, timeout=20)
+    connection.sendall(
+        f"POST {RELEASES} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.token}\r\n"
+        f"Connection: close\r\nContent-Length: {length}\r\n\r\n".encode()
+        + file
+    )
+    return connection
+
+
+def answer_on(connection: socket.socket) -> tuple[int, dict[str, Any], bytes]:
+    whole = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = whole.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body), head.lower()
+
+
+def spooled(service: Any) -> list[Path]:
+    return list(service.parts.scratch.path.iterdir())
+
+
+def test_a_file_arrives_byte_for_byte_and_is_gone_afterwards(service: Any) -> None:
+    file = bytes(range(256)) * 3
+    assert upload(service, file)[1]["type"] == "/problems/release-conflict"
+    assert service.publishing.taken == [file]
+    assert service.publishing.begun.acquire(timeout=20)
+    assert spooled(service) == []
+
+
+def test_silent_uploads_keep_nobody_waiting(service: Any) -> None:
+    with ExitStack() as held, selectors.DefaultSelector() as answered:
+        for _ in range(140):
+            connection = held.enter_context(begun(service, b"a,b\n1,2\n", 1000))
+            answered.register(connection, selectors.EVENT_READ)
+        refused = 0
+        while refused < 138:
+            ready = answered.select(timeout=20)
+            assert ready, "the service does not answer"
+            for key, _ in ready:
+                answered.unregister(key.fileobj)
+                status, problem, head = answer_on(key.fileobj)  # type: ignore[arg-type]
+                assert (status, problem["type"]) == (503, "/problems/service-busy")
+                assert b"\r\nretry-after: " in head
+                refused += 1
+        health = urllib3.request("GET", f"{service.url}/health", retries=False, timeout=20)
+        assert health.status == 200
+
+
+def test_an_upload_that_falls_silent_is_ended_and_nothing_is_kept(service: Any) -> None:
+    settings = service.parts.settings
+    service.parts.settings = msgspec.structs.replace(settings, upload_stall=0.2)
+    try:
+        with begun(service, b"a,b\n1,2\n", 1000) as connection:
+            status, problem, _ = answer_on(connection)
+    finally:
+        service.parts.settings = settings
+    assert (status, problem["type"]) == (400, "/problems/source-interrupted")
+    assert "0.2 seconds" in problem["detail"]
+    assert spooled(service) == []
+    assert service.publishing.taken == []
+
+
+def test_one_person_uploads_two_files_at_a_time_and_then_may_again(service: Any) -> None:
+    with ExitStack() as held:
+        service.publishing.let.clear()
+        held.callback(service.publishing.let.set)
+        connections = []
+        for _ in range(2):
+            connections.append(held.enter_context(begun(service, FILE, len(FILE))))
+            assert service.publishing.begun.acquire(timeout=20)
+        status, problem = upload(service)
+        assert (status, problem["type"]) == (503, "/problems/service-busy")
+        assert "2 uploads" in problem["detail"]
+        service.publishing.let.set()
+        assert [answer_on(connection)[0] for connection in connections] == [409, 409]
+    assert upload(service)[0] == 409
+    assert service.publishing.begun.acquire(timeout=20)
