@@ -23,7 +23,12 @@ from marketplace.api.datasets import (
     list_releases,
     search_datasets,
 )
-from marketplace.api.documentation import describe_api, explain_problem, list_problems
+from marketplace.api.documentation import (
+    describe_api,
+    explain_problem,
+    lead_to_description,
+    list_problems,
+)
 from marketplace.api.lanes import Lane
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
@@ -47,6 +52,9 @@ from marketplace.bootstrap import Marketplace
 
 # A call that is not an upload is a statement or a form.
 _LARGEST_REQUEST = 1024 * 1024
+
+# How many queries may wait or be sent for each worker there is.
+_QUERIES_PER_WORKER = 4
 
 # For signing in, health and every other call that waits for nothing but the database.
 _SHORT_CALL_THREADS = 32
@@ -84,12 +92,17 @@ _VERSION_1 = (
     read_receipt,
     describe_caller,
 )
-_UNVERSIONED = (report_health, describe_api, list_problems, explain_problem)
+_UNVERSIONED = (report_health, lead_to_description, describe_api, list_problems, explain_problem)
 
 
 def create_app(marketplace: Marketplace) -> Litestar:
     """Put the HTTP protocol around a marketplace, which stays its caller's to close."""
     settings = marketplace.settings
+    queries = Lane(
+        "queries",
+        per_person=settings.queries_per_person,
+        in_all=settings.query_workers * _QUERIES_PER_WORKER,
+    )
     uploads = Lane(
         "uploads", per_person=settings.uploads_per_person, in_all=settings.uploads_at_once
     )
@@ -101,12 +114,13 @@ def create_app(marketplace: Marketplace) -> Litestar:
             "querying": Provide(lambda: marketplace.querying, sync_to_thread=False),
             "discovery": Provide(lambda: marketplace.discovery, sync_to_thread=False),
             "sharing": Provide(lambda: marketplace.sharing, sync_to_thread=False),
+            "queries": Provide(lambda: queries, sync_to_thread=False),
             "uploads": Provide(lambda: uploads, sync_to_thread=False),
         },
         middleware=[TokenAuthentication(marketplace.database, marketplace.clock)],
         exception_handlers={Exception: tell},
         before_send=[_add_security_headers],
-        lifespan=[_threads(uploads)],
+        lifespan=[_threads(queries, uploads)],
         request_max_body_size=_LARGEST_REQUEST,
         openapi_config=_openapi(),
         request_class=Call,

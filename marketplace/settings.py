@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_memory: int = 2 * 1024**3
     query_threads: int = 2
     query_workers: int = 8
+    queries_per_person: int = 4
     ingest_memory: int = 1024**3
     ingest_deadline: float = 3600.0
     ingests_at_once: int = 2

@@ -1,13 +1,17 @@
 """SQL in, the rows and columns agreed out, in the format that the caller accepts."""
 
+from contextlib import ExitStack
+
 from litestar import post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from access_policies.vocabulary import Action
 from marketplace.api.call import Call, Given
+from marketplace.api.lanes import Lane
 from marketplace.api.media_types import MEDIA_TYPES, negotiate
 from marketplace.api.result_response import ResultResponse
+from marketplace.delivery import Delivery
 from marketplace.identity.principal import Principal
 from marketplace.query import Querying
 from marketplace.wire import QueryRequest
@@ -20,7 +24,6 @@ RELEASES_HEADER = "Marketplace-Releases"
     "/query",
     opt={"action": Action.QUERY},
     status_code=200,
-    sync_to_thread=True,
     tags=["Use"],
     summary="Query",
     responses={
@@ -32,11 +35,12 @@ RELEASES_HEADER = "Marketplace-Releases"
         )
     },
 )
-def run_query(
+async def run_query(
     data: JSONBody[QueryRequest],
     request: Call,
     principal: Given[Principal],
     querying: Given[Querying],
+    queries: Given[Lane],
 ) -> ResultResponse:
     """Run one SELECT over the tables that the caller may read, and stream the result.
 
@@ -45,7 +49,20 @@ def run_query(
     releases it reads. A result whose connection ends without the closing chunk is not whole.
     """
     media_type, output = negotiate(request.headers.get("accept", "*/*"))
-    delivery = querying.run(principal, data.sql, output, project=data.project)
+    with ExitStack() as held:
+        held.enter_context(queries.place(principal.person_id))
+        delivery = await queries.run(
+            querying.run, principal, data.sql, output, project=data.project
+        )
+        return ResultResponse(
+            delivery,
+            media_type=media_type,
+            headers=_headers(delivery),
+            lane=queries,
+            held=held.pop_all(),
+        )
+
+
+def _headers(delivery: Delivery) -> dict[str, str]:
     releases = ", ".join(f"{name}={number}" for name, number in sorted(delivery.releases.items()))
-    headers = {ENTRY_HEADER: delivery.entry, RELEASES_HEADER: releases}
-    return ResultResponse(delivery, media_type=media_type, headers=headers)
+    return {ENTRY_HEADER: delivery.entry, RELEASES_HEADER: releases}

@@ -3,10 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Protocol
 
 from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Send
+from litestar.types import Receive, Scope, Send
+
+from marketplace.api.lanes import Lane
 
 _log = logging.getLogger(__name__)
 
@@ -32,30 +35,49 @@ class ResultResponse(ASGIResponse):
 
     _should_set_content_length = False
 
-    def __init__(self, delivery: Deliverable, *, media_type: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self,
+        delivery: Deliverable,
+        *,
+        media_type: str,
+        headers: dict[str, str],
+        lane: Lane,
+        held: ExitStack,
+    ) -> None:
         super().__init__(headers=headers, media_type=media_type)
         self._delivery = delivery
+        self._lane = lane
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; whatever happens, the work is stopped and then the place given back."""
+        with self._held:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                await self._lane.run(self._delivery.close)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        """Relay until the end, the first failure, or the client's leaving; then close."""
+        """Relay until the end, the first failure, or the client's leaving."""
         watch = asyncio.create_task(self._stop_when_gone(receive))
         try:
             await self._relay(send)
         finally:
             watch.cancel()
-            await asyncio.to_thread(self._delivery.close)
 
     async def _relay(self, send: Send) -> None:
         chunks = iter(self._delivery)
         try:
-            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            while (chunk := await self._lane.run(next, chunks, None)) is not None:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except Exception as error:  # noqa: BLE001 - whatever it was, the result is not whole
             _log.warning("A result was cut: %s", type(error).__name__)
             return
+        # Who has read the end may ask again at once, and then finds the place free.
+        self._held.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _stop_when_gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        await asyncio.to_thread(self._delivery.close)
+        await self._lane.run(self._delivery.close)

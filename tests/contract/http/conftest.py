@@ -56,13 +56,15 @@ class ScriptedDelivery:
 
 @dataclass
 class ScriptedQuerying:
-    """Answers every query with what the test arranged, and keeps what it was asked."""
+    """Answers every query with what the test arranged, once it may, and keeps what it was asked."""
 
     answer: Any = None
     asked: list[tuple[Any, ...]] = field(default_factory=list)
+    let: Event = field(default_factory=Event)
 
     def run(self, principal: Any, sql: str, output: Any, *, project: str | None = None) -> Any:
         self.asked.append((principal, sql, output, project))
+        self.let.wait(20)
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
@@ -151,6 +153,7 @@ def started_service(
 def service(started_service: Service) -> Service:
     started_service.querying.answer = None
     started_service.querying.asked.clear()
+    started_service.querying.let.set()
     started_service.publishing.taken.clear()
     return started_service
 
