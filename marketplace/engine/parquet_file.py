@@ -5,6 +5,7 @@ wanted. The footer is looked at before any page, since a small file can declare 
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,7 @@ from catalogue.table_schema import Column, TableSchema, breaches
 from marketplace.engine.column_names import name_columns, title_of
 from marketplace.engine.ingest_job import Ingested, Progress
 from marketplace.engine.instance import identifier, literal
+from marketplace.engine.parquet_checking import damaged, refuse_contradictions, verify_pages
 from marketplace.engine.parquet_writing import column_types, write_parquet
 from marketplace.engine.text_table import first_place_column
 from marketplace.errors import FileUnreadable
@@ -64,7 +66,7 @@ def read_parquet_file(
     try:
         types = column_types(connection, file)
     except duckdb.Error:
-        raise _damaged() from None
+        raise damaged() from None
     _refuse_nested(types)
     # DuckDB gives case twins other names by itself, so the headings are those of the footer.
     headings = [metadata.schema.column(index).name for index in range(metadata.num_columns)]
@@ -78,9 +80,10 @@ def read_parquet_file(
     )
     size = file.stat().st_size
 
-    def tell(share: float) -> None:
-        report(Progress(stage="reading", done_bytes=int(size * share), total_bytes=size))
+    def tell(stage: str, share: float) -> None:
+        report(Progress(stage=stage, done_bytes=int(size * share), total_bytes=size))
 
+    verify_pages(file, row_bytes=_row_bytes(metadata), report=partial(tell, "checking"))
     relation = f"(SELECT {values} FROM read_parquet({literal(str(file))}))"
     try:
         written = write_parquet(
@@ -88,12 +91,15 @@ def read_parquet_file(
             relation,
             into / "table.parquet",
             row_bytes=_row_bytes(metadata),
-            report=tell,
+            report=partial(tell, "reading"),
         )
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error:
-        raise _damaged() from None
+        raise damaged() from None
+    refuse_contradictions(
+        metadata, written.columns, {names[original]: types[original] for original in types}
+    )
     if contract is None:
         texts = [column.name for column in columns if column.type == "VARCHAR"]
         place = first_place_column(connection, written.path, texts)
@@ -108,12 +114,6 @@ def read_parquet_file(
         files=(written,),
         notes=("Column types are those of the Parquet file.",),
         rows=written.rows,
-    )
-
-
-def _damaged() -> FileUnreadable:
-    return FileUnreadable(
-        "The Parquet file is cut short or damaged.", next_step="Write it again and send it again."
     )
 
 
@@ -132,7 +132,7 @@ def _read_footer(file: Path) -> parquet.FileMetaData:
             metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)
         ]
     except (pa.ArrowException, OSError, ValueError):
-        raise _damaged() from None
+        raise damaged() from None
     rows, size = metadata.num_rows, file.stat().st_size
     excesses = {
         f"{metadata.num_columns:,} columns": metadata.num_columns > _MOST_COLUMNS,

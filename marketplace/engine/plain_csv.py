@@ -17,9 +17,9 @@ class PlainCsv:
     """`columns` are (position from 0, name) of the columns to read; the rest of `width` are empty.
 
     `skip` records are above the first row. `records` is how many follow, blank ones included, as
-    something other than DuckDB has counted them. `line_ends` says whether cells may hold line
-    ends: then the file is read from top to bottom by one thread, since several would have to
-    guess where a record begins. `record_end` is what ends a record, where it is known.
+    something other than DuckDB has counted them. With `parallel` several threads read, which have to
+    guess where a record begins: with line ends in cells a guess can be wrong, which shows as an
+    error or as another number of records. `record_end` is what ends a record, where it is known.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class PlainCsv:
     width: int
     columns: tuple[tuple[int, str], ...]
     records: int
-    line_ends: bool
+    parallel: bool
     record_end: str | None = None
 
     @property
@@ -49,7 +49,7 @@ class PlainCsv:
             f"read_csv({literal(str(self.path))}, columns = {{{columns}}}, auto_detect = false, "
             f"header = false, skip = {self.skip}, delim = {literal(self.delimiter)}, quote = '\"', "
             f"escape = '\"', strict_mode = true, null_padding = false, ignore_errors = false, "
-            f"{ended}max_line_size = {LONGEST_RECORD}, buffer_size = {_BUFFER}, parallel = {'false' if self.line_ends else 'true'})"
+            f"{ended}max_line_size = {LONGEST_RECORD}, buffer_size = {_BUFFER}, parallel = {str(self.parallel).lower()})"
         )
 
     def relation(self, only: tuple[str, ...] | None = None, limit: int | None = None) -> str:

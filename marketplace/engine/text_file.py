@@ -66,21 +66,20 @@ class RecordScan:
         self._count(rest[: len(rest) - len(self._held)].replace(b'""', b""))
 
     def _count(self, rest: bytes) -> None:
-        for position, part in enumerate(rest.split(b'"')):
-            ends = part.count(b"\n") + part.count(b"\r") - part.count(b"\r\n")
-            if self._inside == (position % 2 == 0):
-                self._ends_inside += ends
-            else:
-                self._ends += ends
-        self._inside ^= bool(rest.count(b'"') % 2)
+        # Cut at the quotes, every second part is inside; joined by one, no two line ends meet.
+        parts = rest.split(b'"')
+        first, second = _line_ends(b'"'.join(parts[::2])), _line_ends(b'"'.join(parts[1::2]))
+        outside, inside = (second, first) if self._inside else (first, second)
+        self._ends += outside
+        self._ends_inside += inside
+        self._inside ^= len(parts) % 2 == 0
 
     def finish(self) -> tuple[int, bool]:
         """The number of records, and whether there are line ends inside quotes."""
         self._count(self._held)
         blank = self._tail[len(self._tail.rstrip(b"\r\n")) :]
-        ends_at_tail = blank.count(b"\n") + blank.count(b"\r") - blank.count(b"\r\n")
         has_text = len(blank) < len(self._tail)
-        return self._ends - ends_at_tail + has_text, self._ends_inside > 0 or self._inside
+        return self._ends - _line_ends(blank) + has_text, self._ends_inside > 0 or self._inside
 
 
 def prepare_text(
@@ -281,5 +280,9 @@ def _line_at(file: Path, offset: int) -> int:
             chunk = before + chunk
             before = b"\r" if chunk.endswith(b"\r") and offset else b""
             chunk = chunk[: len(chunk) - len(before)]
-            line += chunk.count(b"\n") + chunk.count(b"\r") - chunk.count(b"\r\n")
+            line += _line_ends(chunk)
     return line
+
+
+def _line_ends(text: bytes) -> int:
+    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")

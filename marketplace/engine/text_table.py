@@ -95,8 +95,9 @@ class TextTableReading:
     def run(self) -> Ingested:
         """Read and write the table. Raises FileUnreadable and ContractBroken."""
         if self._table.records is not None:
-            with suppress(_Distrusted):
-                return self._ingest(self._as_it_stands(), ())
+            for parallel in (True, False) if self._table.line_ends else (True,):
+                with suppress(_Distrusted):
+                    return self._ingest(self._as_it_stands(parallel=parallel), ())
         plain, notes = self._rewritten()
         try:
             return self._ingest(plain, notes)
@@ -118,7 +119,7 @@ class TextTableReading:
                 ],
             )
 
-    def _as_it_stands(self) -> PlainCsv:
+    def _as_it_stands(self, *, parallel: bool) -> PlainCsv:
         table = self._table
         above = table.headings.record + 1
         return PlainCsv(
@@ -128,7 +129,7 @@ class TextTableReading:
             width=len(table.headings.texts),
             columns=tuple(zip(table.headings.named, self._names, strict=True)),
             records=(table.records or 0) - above,
-            line_ends=table.line_ends,
+            parallel=parallel,
         )
 
     def _table_rows(self) -> TableRows:
@@ -145,7 +146,7 @@ class TextTableReading:
             width=len(self._names),
             columns=tuple(enumerate(self._names)),
             records=records,
-            line_ends=line_ends,
+            parallel=not line_ends,
             record_end="\\n",
         )
         return plain, _blank_note(rows.blank)

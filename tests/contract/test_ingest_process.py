@@ -1,10 +1,13 @@
 """Files are read in a confined process, and what it answers is not believed."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from catalogue.dataset import ColumnStatistics
 from catalogue.errors import ContractBroken
@@ -43,6 +46,18 @@ def test_a_file_is_read_in_a_process_of_its_own_and_progress_comes_back(tmp_path
     assert list((tmp_path / "into").iterdir()) == [file.path]
     assert {"checking", "converting", "reading"} >= {progress.stage for progress in told}
     assert told[-1].done_bytes == told[-1].total_bytes
+
+
+def test_the_checksums_of_parquet_are_verified_in_the_confined_process(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    table = pa.table({"a": list(range(200_000)), "b": [f"x{n}" for n in range(200_000)]})
+    parquet.write_table(table, stream, write_page_checksum=True, compression="none")
+    content = stream.getvalue()
+    (tmp_path / "whole").mkdir()
+    assert read(content, tmp_path / "whole").rows == 200_000
+    value = (123_456).to_bytes(8, "little")
+    with pytest.raises(FileUnreadable, match="cut short or damaged"):
+        read(content.replace(value, (123_457).to_bytes(8, "little")), tmp_path)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-15", "utf-16-be"])

@@ -169,3 +169,15 @@ def test_records_are_counted_the_same_wherever_the_bytes_are_cut(
         for chunk in (text[:cut], text[cut : cut + 1], text[cut + 1 :]):
             scan.feed(chunk)
         assert scan.finish() == (records, quoted)
+
+
+@pytest.mark.parametrize("cell", ["1,x,2\n", '1,x,2\n3,"y",4\n', '","\n', "\n\n\n"])
+def test_cells_full_of_what_looks_like_records_are_read_whole(cell: str, read_file) -> None:
+    """Large enough that DuckDB's threads begin in the middle of such cells."""
+    text = cell * (3000 // len(cell))
+    quoted = text.replace('"', '""')
+    rows = "".join(f'{n},"{quoted}",{n + 1}\n' for n in range(12_000))
+    read = read_file(f"first,text,second\n{rows}".encode())
+    assert read.columns["first"] == list(range(12_000))
+    assert set(read.columns["text"]) == {text}
+    assert read.columns["second"] == list(range(1, 12_001))

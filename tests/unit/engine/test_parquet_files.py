@@ -11,11 +11,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from catalogue.dataset import ColumnStatistics
 from catalogue.errors import ContractBroken
 from catalogue.table_schema import Column, TableSchema
 from marketplace.engine import parquet_file
 from marketplace.engine.ingest_job import IngestOptions
 from marketplace.engine.limits import Limits
+from marketplace.engine.parquet_checking import refuse_contradictions
 from marketplace.engine.read_table import read_table
 from marketplace.errors import FileUnreadable
 
@@ -83,6 +85,77 @@ def test_a_damaged_file_is_refused(damage: Callable[[bytes], bytes], read_file) 
     content = written(pa.table({"a": [f"value {n}" for n in range(1000)]}), use_dictionary=False)
     with pytest.raises(FileUnreadable, match="cut short or damaged"):
         read_file(damage(content))
+
+
+def flipped(content: bytes, at: int, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[at] ^= 1 << bit
+    return bytes(changed)
+
+
+NUMBERS = pa.table({"a": list(range(20_000)), "b": [f"x{n}" for n in range(20_000)]})
+
+
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("options", [{"use_dictionary": False}, {"data_page_version": "2.0"}])
+def test_one_flipped_bit_is_found_by_the_checksum_of_its_page(
+    place: float, options: dict[str, Any], read_file
+) -> None:
+    content = written(NUMBERS, write_page_checksum=True, compression="none", **options)
+    pages = parquet.read_metadata(io.BytesIO(content)).row_group(0)
+    end = max(pages.column(n).data_page_offset + 1000 for n in range(2))
+    assert read_file(content).ingested.rows == 20_000
+    with pytest.raises(FileUnreadable, match="cut short or damaged"):
+        read_file(flipped(content, int(end * place), 0))
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (b"x12345", b"z12345"),
+        (b"x12345", b"a12345"),
+        ((12_345).to_bytes(8, "little"), (77_881).to_bytes(8, "little")),
+    ],
+)
+def test_without_checksums_a_value_beyond_the_footers_bounds_is_found(
+    value: bytes, other: bytes, read_file
+) -> None:
+    content = written(NUMBERS, compression="none", use_dictionary=False, column_encoding="PLAIN")
+    assert content.count(value) == 1
+    with pytest.raises(FileUnreadable, match="its footer describes") as caught:
+        read_file(content.replace(value, other))
+    assert "outside the footer's bounds" in caught.value.lines[0]
+
+
+def test_another_number_of_missing_values_than_the_footer_says_is_found() -> None:
+    metadata = parquet.read_metadata(io.BytesIO(written(pa.table({"a": [1, None, 2]}))))
+
+    def read(nulls: int) -> tuple[ColumnStatistics, ...]:
+        return (ColumnStatistics(name="a", minimum="1", maximum="2", nulls=nulls),)
+
+    refuse_contradictions(metadata, read(1), {"a": "BIGINT"})
+    with pytest.raises(FileUnreadable) as caught:
+        refuse_contradictions(metadata, read(2), {"a": "BIGINT"})
+    assert caught.value.lines == ('Column "a": 1 missing values by the footer, 2 in the pages.',)
+
+
+def test_what_a_footer_rightly_says_of_odd_columns_contradicts_nothing(read_file) -> None:
+    table = pa.table(
+        {
+            "none": pa.array([None] * 3, pa.string()),
+            "big": pa.array([2**64 - 1, 0, None], pa.uint64()),
+            "small": pa.array([-128, 127, 0], pa.int8()),
+            "nan": [float("nan"), 1.0, None],
+            "text": ["", "\U0001f600" * 300, None],
+            "blob": [b"\xff", b"", None],
+            "day": pa.array([dt.date(1, 1, 1), None, dt.date(9999, 1, 1)]),
+            "yes": [True, False, None],
+            "amount": pa.array([Decimal("-1.50"), None, Decimal("2.25")], pa.decimal128(38, 2)),
+        }
+    )
+    for options in ({}, {"row_group_size": 1}, {"write_statistics": False}):
+        assert read_file(written(table, **options)).ingested.rows == 3
+    assert read_file(written(table.slice(0, 0))).ingested.rows == 0
 
 
 @pytest.mark.parametrize(
