@@ -42,6 +42,9 @@ from catalogue.records import IntentState, contracts, intents, releases
 
 PREFIX = "releases/"
 
+# No database takes a larger one in the place of a release's number.
+_LARGEST_NUMBER = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
@@ -199,7 +202,7 @@ def latest(connection: Connection, dataset: DatasetAddress) -> Release | None:
 def read(connection: Connection, dataset: DatasetAddress, number: int) -> Release:
     """The release of that number. Raises UnknownRelease."""
     wanted = release_records.of_dataset(releases, dataset) & (releases.c.number == number)
-    release = _one(connection, wanted)
+    release = _one(connection, wanted) if 0 < number <= _LARGEST_NUMBER else None
     if release is None:
         raise UnknownRelease(f"{dataset} has no release {number}.")
     return release

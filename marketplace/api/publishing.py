@@ -30,6 +30,9 @@ from marketplace.wire import PublishedRelease
 # Small pieces from the socket are gathered, so that a large file costs few changes of thread.
 _BLOCK_BYTES = 1024 * 1024
 
+# Lines and releases have smaller numbers; it is also the largest that every database knows.
+_LARGEST_NUMBER = 2**31 - 1
+
 _Table = Annotated[
     str | None,
     QueryParameter(description="The table to publish; the dataset's own name if left out."),
@@ -47,11 +50,14 @@ _Parent = Annotated[
 ]
 
 
+_Line = Annotated[int | None, QueryParameter(ge=1, le=_LARGEST_NUMBER)]
+
+
 def ingest_options(
     encoding: FromQuery[str | None] = None,
     delimiter: FromQuery[str | None] = None,
-    header_line: FromQuery[int | None] = None,
-    last_line: FromQuery[int | None] = None,
+    header_line: _Line = None,
+    last_line: _Line = None,
     sheet: FromQuery[str | None] = None,
     date_order: FromQuery[DateOrder | None] = None,
     text_columns: FromQuery[list[str] | None] = None,
@@ -196,7 +202,8 @@ def _release_number(parent: str | None) -> int | None:
     if parent is None:
         return None
     text = parent.strip().strip('"')
-    if not (text.isascii() and text.isdigit()):
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST_NUMBER))
+    if not digits or int(text) > _LARGEST_NUMBER:
         raise RequestMalformed(
             "If-Match does not hold the number of a release.",
             next_step='Send the number of the release you build on, such as If-Match: "3".',

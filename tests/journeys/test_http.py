@@ -176,7 +176,9 @@ def test_a_second_publisher_on_the_same_parent_is_refused(acting, tmp_path: Path
     assert (refused.status, refused.exit_code) == (409, 5)
     assert [release.number for release in publisher.releases("mhclg.homes")] == [2, 1]
     assert publisher.release("mhclg.homes", 1).tables[0].rows == 2
-    assert refusal(lambda: publisher.release("mhclg.homes", 3)).status == 404
+    for number in (3, 2**31, 10**30, 10**4200):
+        refused = refusal(partial(publisher.release, "mhclg.homes", number))
+        assert (refused.status, refused.type) == (404, "/problems/unknown-release")
 
 
 def test_somebody_without_the_role_may_not_publish(acting, marketplace, tmp_path: Path) -> None:

@@ -44,6 +44,10 @@ CALLS = [
     ("POST", RELEASES, b"a,b\n1,2\n", 400, "request-malformed"),
     ("POST", f"{RELEASES}?filename=..", b"a,b\n", 400, "request-malformed"),
     ("POST", f"{RELEASES}?filename=a.csv&header_line=x", b"a,b\n", 400, "request-malformed"),
+    ("POST", f"{RELEASES}?filename=a.csv&header_line=0", b"a,b\n", 400, "request-malformed"),
+    ("POST", f"{RELEASES}?filename=a.csv&last_line={10**30}", b"a\n", 400, "request-malformed"),
+    ("POST", f"{RELEASES}?filename=a.csv&last_line={'9' * 5000}", b"a", 400, "request-malformed"),
+    ("GET", f"{RELEASES}/{'9' * 5000}", None, 404, "no-such-page"),
     ("POST", f"{RELEASES}?filename=a.csv&date_order=ymd", b"a\n", 400, "request-malformed"),
     ("POST", f"{RELEASES}?filename=a.csv&visible_to=all", b"a\n", 400, "request-malformed"),
     ("POST", f"{RELEASES}?filename=a.csv&table=Ho;mes", b"a\n", 400, "invalid-address"),
@@ -76,6 +80,12 @@ def test_a_malformed_call_is_told_as_a_problem(
     assert problem["next_step"]
     assert problem["instance"].startswith("urn:uuid:")
     assert problem["exit_code"] == 2
+
+
+@pytest.mark.parametrize("parent", ["one", "-1", "1.0", "2147483648", "9" * 5000, '"'])
+def test_a_parent_that_is_no_number_of_a_release_is_refused(service: Any, parent: str) -> None:
+    answer = call(service, "POST", f"{RELEASES}?filename=a.csv", b"a,b\n1,2\n", If_Match=parent)
+    assert (answer.status, json.loads(answer.data)["type"]) == (400, "/problems/request-malformed")
 
 
 def test_a_malformed_body_is_told_where(service: Any) -> None:
@@ -176,6 +186,11 @@ def test_the_documentation_loads_nothing_from_elsewhere(service: Any) -> None:
     page = urllib3.request("GET", service.url + "/docs", retries=False).data.decode()
     for expected in ("POST /api/v1/query", "Every word must occur", "ShareRequestForm", "sql"):
         assert expected in page
+
+
+def test_the_services_own_address_leads_to_the_documentation(service: Any) -> None:
+    answer = urllib3.request("GET", service.url + "/", redirect=False, retries=False)
+    assert (answer.status, answer.headers["location"]) == (302, "/docs")
 
 
 def test_health_says_which_part_is_not_well(service: Any) -> None:

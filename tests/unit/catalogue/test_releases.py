@@ -188,6 +188,15 @@ def test_publishers_that_try_again_after_losing_lose_no_release(homes: Database,
     }
 
 
+@pytest.mark.parametrize("number", [0, -1, 2**31, 2**63, -(2**63) - 1, 10**30])
+def test_a_number_that_no_release_can_have_is_unknown(
+    homes: Database, put: Put, number: int
+) -> None:
+    _publish(homes, put, b"one")
+    with homes.reading() as connection, pytest.raises(UnknownRelease):
+        releases.read(connection, HOMES, number)
+
+
 def test_a_parent_that_is_not_the_latest_is_refused_before_anything_is_uploaded(
     homes: Database, put: Put
 ) -> None:
