@@ -8,6 +8,7 @@
     │   ├── UnknownRelease
     │   ├── UnknownPlace            no council, region or area of that name or code
     │   ├── ReleaseConflict         another publisher was first
+    │   ├── ReleaseUnchanged        the newest release holds exactly this file
     │   ├── IntentExpired           the publish took longer than its lease
     │   ├── ContractBroken          a release does not keep the dataset's contract
     │   ├── InvalidKey              not a key that an object can be stored under
@@ -65,6 +66,10 @@ class UnknownPlace(CatalogueError):
 
 class ReleaseConflict(CatalogueError):
     """Another publisher committed a release first; read it, then publish again."""
+
+
+class ReleaseUnchanged(CatalogueError):
+    """The newest release already holds exactly this file, so there is nothing to release."""
 
 
 class IntentExpired(CatalogueError):

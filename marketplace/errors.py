@@ -135,6 +135,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     catalogue.UnknownRelease: Answer(HTTPStatus.NOT_FOUND, 3, "No such release"),
     catalogue.UnknownPlace: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "No such place"),
     catalogue.ReleaseConflict: Answer(HTTPStatus.CONFLICT, 5, "Another release came first"),
+    catalogue.ReleaseUnchanged: Answer(HTTPStatus.CONFLICT, 5, "Nothing new to publish"),
     catalogue.IntentExpired: Answer(HTTPStatus.CONFLICT, 5, "The publish took too long"),
     catalogue.ContractBroken: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "Contract broken"),
     catalogue.InvalidKey: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 1, "Not a key"),

@@ -23,7 +23,7 @@ from access_policies.vocabulary import Action, Audience
 from catalogue import datasets, releases
 from catalogue.address import DatasetAddress, TableAddress
 from catalogue.dataset import AccessRights, DataFile, Dataset, Release, ReleaseTable
-from catalogue.errors import Problem, ReleaseConflict
+from catalogue.errors import Problem, ReleaseConflict, ReleaseUnchanged
 from catalogue.manifest import Contract, under_contract, with_table
 from catalogue.object_store import ObjectStore
 from catalogue.releases import Intent
@@ -143,7 +143,7 @@ class Publishing:
 
         `name` is what the publisher calls the file; `parent` is the release they build on, where
         they want to be refused if another came between. Raises AccessDenied, FileUnreadable,
-        ContractBroken, ReleaseConflict (also for a file that the current release already holds),
+        ContractBroken, ReleaseConflict, ReleaseUnchanged for a file that the newest release holds,
         ServiceBusy.
         """
         publish = self._begin(principal, address, details, parent)
@@ -354,7 +354,7 @@ def _refuse_the_same_again(publish: _Publish, ingested: Ingested) -> None:
     if current is None:
         return
     if [file.sha256 for file in current.files] == [file.sha256 for file in ingested.files]:
-        raise ReleaseConflict(
+        raise ReleaseUnchanged(
             f"Release {publish.parent} of {publish.dataset} already holds exactly this file.",
             next_step="Nothing needs to be done.",
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from litestar import MediaType, Response, get
 from litestar.params import FromPath
+from litestar.response import Redirect
 
 from marketplace.api.authentication import PUBLIC
 from marketplace.api.call import Call
@@ -36,6 +37,12 @@ PAGE_POLICY = (
 )
 
 _METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@get("/", opt={"action": PUBLIC}, include_in_schema=False, sync_to_thread=False)
+def lead_to_description() -> Redirect:
+    """Whoever opens the service's address in a browser reads what there is."""
+    return Redirect("/docs")
 
 
 @get("/docs", opt={"action": PUBLIC}, include_in_schema=False, sync_to_thread=True)

@@ -15,7 +15,7 @@ from marketplace.app import create_app
 from marketplace.bootstrap import Marketplace
 from marketplace.settings import Settings
 
-OPEN_TO_ANYBODY = {"/docs", "/health", "/problems", "/problems/{name:str}"}
+OPEN_TO_ANYBODY = {"/", "/docs", "/health", "/problems", "/problems/{name:str}"}
 
 
 @pytest.fixture(scope="module")

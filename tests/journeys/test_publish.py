@@ -9,11 +9,17 @@ from access_policies.vocabulary import Audience
 from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Release
-from catalogue.errors import ContractBroken, IntentExpired, ReleaseConflict, StoreUnfit
+from catalogue.errors import (
+    ContractBroken,
+    IntentExpired,
+    ReleaseConflict,
+    ReleaseUnchanged,
+    StoreUnfit,
+)
 from connectors.errors import StoreUnavailable
 from marketplace.audit import entries
 from marketplace.audit.entries import EntryKind
-from marketplace.errors import AccessDenied, FileUnreadable, ServiceBusy
+from marketplace.errors import AccessDenied, FileUnreadable, ServiceBusy, answer_for
 from marketplace.publish import Publishing
 
 HOMES = DatasetAddress("mhclg", "homes")
@@ -46,8 +52,9 @@ def test_the_next_file_becomes_the_next_release_and_the_first_stays_as_it_was(wo
 
 def test_publishing_the_same_file_again_is_refused_and_says_that_it_is_there(world) -> None:
     world.publish()
-    with pytest.raises(ReleaseConflict, match="already holds exactly this file"):
+    with pytest.raises(ReleaseUnchanged, match="already holds exactly this file") as refused:
         world.publish()
+    assert answer_for(refused.value).title == "Nothing new to publish"
     assert _latest(world).number == 1
 
 
