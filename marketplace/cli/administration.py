@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from access_policies.vocabulary import Audience, Role
-from marketplace.cli.screen import say, show_json, show_table
+from marketplace.cli.screen import day, end_of, say, show_json, show_table
 from marketplace.cli.server_parts import need_server
 from marketplace.clock import LONDON, end_of_last_day, system_clock
+from marketplace.errors import SettingInvalid
 
 if TYPE_CHECKING:
     from marketplace.administration import Administration
@@ -38,12 +39,16 @@ class Operator:
         return f"operator:{getpass.getuser()}"
 
     @contextmanager
-    def administration(self) -> "Iterator[Administration]":
-        """The use case over the marketplace's database, closed when the block ends."""
+    def administration(self, *, founding: bool = False) -> "Iterator[Administration]":
+        """The use case over the marketplace's database, closed when the block ends.
+
+        Only where it is `founding` may the marketplace begin to exist; another command that names
+        no folder would otherwise look into a new, empty one. Raises SettingInvalid.
+        """
         need_server()
         from marketplace.administration import Administration
 
-        with self._opened() as (_, database):
+        with self._opened(founding=founding) as (_, database):
             yield Administration(database=database, clock=system_clock)
 
     @contextmanager
@@ -62,17 +67,35 @@ class Operator:
             )
 
     @contextmanager
-    def _opened(self) -> "Iterator[tuple[Settings, Database]]":
+    def _opened(self, *, founding: bool = False) -> "Iterator[tuple[Settings, Database]]":
         from marketplace.database import open_database
         from marketplace.settings import read_settings
 
         settings = read_settings(data=self.data)
+        if not marketplace_exists(settings):
+            if not founding:
+                raise no_marketplace(settings)
+            say(f"A new marketplace begins in {settings.data}.")
         database = open_database(settings.database_url)
         try:
             database.migrate()
             yield settings, database
         finally:
             database.close()
+
+
+def marketplace_exists(settings: "Settings") -> bool:
+    """Whether there is a marketplace to work on; a database elsewhere answers for itself."""
+    return bool(settings.database) or (settings.data / "marketplace.db").exists()
+
+
+def no_marketplace(settings: "Settings") -> SettingInvalid:
+    """The error of a command that needs a marketplace where there is none."""
+    return SettingInvalid(
+        f"There is no marketplace in {settings.data}.",
+        next_step="Name its folder with --data or MARKETPLACE_DATA. A new one begins with: "
+        "marketplace admin organisation add.",
+    )
 
 
 def _group(name: str, help_text: str) -> App:
@@ -104,6 +127,8 @@ def add_organisation(
     ----------
     name
         A SQL identifier; the first part of its datasets' addresses.
+    title
+        Its name, as people read it.
     audience
         What its people are where they act for it.
     place
@@ -112,14 +137,20 @@ def add_organisation(
     from marketplace.identity.organisations import Organisation
 
     entered = Organisation(name=name, title=title, audience=audience, place=place)
-    with operator.administration() as administration:
+    with operator.administration(founding=True) as administration:
         administration.register_organisations([entered], by=operator.name)
     say(f"{name} is entered.")
 
 
 @organisation.command(name="list")
 def list_organisations(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """List every organisation."""
+    """List every organisation.
+
+    Parameters
+    ----------
+    json
+        Write JSON.
+    """
     with operator.administration() as administration:
         found = administration.organisations()
     if json:
@@ -135,7 +166,17 @@ def list_organisations(*, json: Json = False, operator: Operator = OPERATOR) -> 
 def add_person(
     email: str, name: str, /, *, organisation: str, operator: Operator = OPERATOR
 ) -> None:
-    """Enter a person at their home organisation."""
+    """Enter a person at their home organisation.
+
+    Parameters
+    ----------
+    email
+        Their e-mail address, which commands name them by.
+    name
+        Their name, as owners read it.
+    organisation
+        The name of the organisation that employs them.
+    """
     with operator.administration() as administration:
         administration.register_person(
             name=name, email=email, organisation=organisation, by=operator.name
@@ -145,7 +186,13 @@ def add_person(
 
 @person.command(name="list")
 def list_people(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """List every person."""
+    """List every person.
+
+    Parameters
+    ----------
+    json
+        Write JSON.
+    """
     with operator.administration() as administration:
         found = administration.people()
     if json:
@@ -174,8 +221,14 @@ def add_squad(
     ----------
     name
         A SQL identifier.
+    title
+        Its name, as people read it.
+    purpose
+        What it is there for, in a sentence; agreements are for this purpose.
     organisation
         The organisation that hosts it.
+    audience
+        What its people are where they act in it.
     """
     from marketplace.identity.projects import Project
 
@@ -189,7 +242,13 @@ def add_squad(
 
 @squad.command(name="list")
 def list_squads(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """List every squad and other project."""
+    """List every squad and other project.
+
+    Parameters
+    ----------
+    json
+        Write JSON.
+    """
     with operator.administration() as administration:
         found = administration.projects()
     if json:
@@ -214,7 +273,19 @@ def add_member(
     last_day: date | None = None,
     operator: Operator = OPERATOR,
 ) -> None:
-    """Let a person act in a squad, from today and for as long as it runs unless days are given."""
+    """Let a person act in a squad, from today and for as long as it runs unless days are given.
+
+    Parameters
+    ----------
+    squad
+        The squad, by name.
+    email
+        The person, by e-mail address.
+    first_day
+        The first day (YYYY-MM-DD).
+    last_day
+        The last day, to its end in London (YYYY-MM-DD).
+    """
     with operator.administration() as administration:
         administration.add_member(
             project=squad,
@@ -230,11 +301,21 @@ def add_member(
 def end_membership(
     squad: str, email: str, /, *, last_day: date | None = None, operator: Operator = OPERATOR
 ) -> None:
-    """End a person's membership: at once, or when `last_day` is over."""
+    """End a person's membership: at once, or when `last_day` is over.
+
+    Parameters
+    ----------
+    squad
+        The squad, by name.
+    email
+        The person, by e-mail address.
+    last_day
+        The last day, to its end in London (YYYY-MM-DD); the day before today unless said.
+    """
     ends = last_day or _today() - timedelta(days=1)
     with operator.administration() as administration:
         administration.end_membership(project=squad, email=email, last_day=ends, by=operator.name)
-    say(f"The last day of {email} in {squad} is {ends}.")
+    say(f"The last day of {email} in {squad} is {day(ends)}.")
 
 
 @secondment.command(name="add")
@@ -248,7 +329,21 @@ def add_secondment(
     squad: str | None = None,
     operator: Operator = OPERATOR,
 ) -> None:
-    """Second a person to an organisation or to one squad, from today unless a first day is given."""
+    """Second a person to an organisation or to one squad, from today unless a first day is given.
+
+    Parameters
+    ----------
+    email
+        The person, by e-mail address.
+    last_day
+        The last day, to its end in London (YYYY-MM-DD).
+    first_day
+        The first day (YYYY-MM-DD).
+    organisation
+        The host, for all that they do there; or else
+    squad
+        the one squad that they work in.
+    """
     with operator.administration() as administration:
         entered = administration.second(
             email=email,
@@ -258,18 +353,26 @@ def add_secondment(
             last_day=last_day,
             by=operator.name,
         )
-    say(f"{email} is seconded until {last_day}; the secondment is {entered.id}.")
+    say(f"{email} is seconded until the end of {day(last_day)}; the secondment is {entered.id}.")
 
 
 @secondment.command(name="end")
 def end_secondment(
     identifier: str, /, *, last_day: date | None = None, operator: Operator = OPERATOR
 ) -> None:
-    """End a secondment: at once, or when `last_day` is over."""
+    """End a secondment: at once, or when `last_day` is over.
+
+    Parameters
+    ----------
+    identifier
+        The secondment, as it was told when it was entered.
+    last_day
+        The last day, to its end in London (YYYY-MM-DD); the day before today unless said.
+    """
     ends = last_day or _today() - timedelta(days=1)
     with operator.administration() as administration:
         administration.end_secondment(identifier, last_day=ends, by=operator.name)
-    say(f"The last day of the secondment is {ends}.")
+    say(f"The last day of the secondment is {day(ends)}.")
 
 
 @token.command(name="issue")
@@ -288,14 +391,18 @@ def issue_token(
 
     Parameters
     ----------
+    email
+        The person, by e-mail address.
     last_day
-        The token ends with this day.
+        The last day, to its end in London (YYYY-MM-DD).
     squad
         The squad or project that it is for; or else
     role
         the role that it is for, and for publishers and owners
     organisation
         the organisation that they hold it in.
+    json
+        Write JSON.
     """
     with operator.administration() as administration:
         secret, issued = administration.issue_token(
@@ -314,7 +421,13 @@ def issue_token(
 
 @token.command(name="list")
 def list_tokens(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """List every token, without its secret."""
+    """List every token, without its secret.
+
+    Parameters
+    ----------
+    json
+        Write JSON.
+    """
     with operator.administration() as administration:
         names = {one.id: one.email for one in administration.people()}
         found = administration.tokens()
@@ -322,13 +435,13 @@ def list_tokens(*, json: Json = False, operator: Operator = OPERATOR) -> None:
         show_json(found)
         return
     show_table(
-        ("id", "person", "for", "expires", "revoked", "last used"),
+        ("id", "person", "for", "until", "revoked", "last used"),
         (
             (
                 one.id,
                 names.get(one.person, one.person),
                 one.project or f"{one.role} {one.organisation or ''}",
-                one.expires_at,
+                end_of(one.expires_at),
                 one.revoked_at,
                 one.last_used_at,
             )
@@ -339,7 +452,13 @@ def list_tokens(*, json: Json = False, operator: Operator = OPERATOR) -> None:
 
 @token.command(name="revoke")
 def revoke_token(identifier: str, /, *, operator: Operator = OPERATOR) -> None:
-    """Let a token open nothing from now on; running results end within a second."""
+    """Let a token open nothing from now on; running results end within a second.
+
+    Parameters
+    ----------
+    identifier
+        The token, as `admin token list` names it; never the secret.
+    """
     with operator.administration() as administration:
         administration.revoke_token(identifier, by=operator.name)
     say("The token is revoked.")
@@ -353,6 +472,8 @@ def stage(
 
     Parameters
     ----------
+    audience
+        The least trusted audience to open it to; without one, nothing is changed.
     dataset
         organisation.dataset; the whole marketplace unless set.
     """

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from marketplace.cli.administration import OPERATOR, Operator
+from marketplace.cli.administration import (
+    OPERATOR,
+    Operator,
+    marketplace_exists,
+    no_marketplace,
+)
 from marketplace.cli.screen import counting, say, show_json
 from marketplace.cli.server_parts import need_server
 from marketplace.clock import system_clock
@@ -81,6 +86,8 @@ def erase(entry: str, /, *, reason: str, operator: Operator = OPERATOR) -> None:
     ----------
     entry
         The identifier of the entry.
+    reason
+        Why; it stands in the log for good, so name nobody.
     """
     need_server()
     from marketplace.audit.entries import erase as erase_details
@@ -97,10 +104,8 @@ def _opened(data: Path | None) -> "Iterator[tuple[Settings, Database]]":
     from marketplace.settings import read_settings
 
     settings = read_settings(data=data)
-    if not settings.database and not (settings.data / "marketplace.db").exists():
-        raise SettingInvalid(
-            f"There is no marketplace in {settings.data}.", next_step="Name its folder with --data."
-        )
+    if not marketplace_exists(settings):
+        raise no_marketplace(settings)
     database = open_database(settings.database_url)
     try:
         yield settings, database

@@ -40,5 +40,8 @@ def tell(
                 act(built, telling)
     telling.summary()
     if keep is not None:
-        telling.console.print(f"The world stays in {keep}. Go on with it: make serve")
+        telling.console.print(
+            f"The world stays in {keep}. Go on with it: marketplace serve --data {keep}",
+            soft_wrap=True,
+        )
     return tuple(telling.outcomes)

@@ -117,6 +117,11 @@ def test_every_command_says_what_it_does(words: tuple[str, ...]):
         (["publish", ".", "mhclg.x"], 2, ". is a folder"),
         (["audit", "verify", "--data", "nowhere"], 2, "no marketplace in"),
         (["admin", "stage", "--dataset", "no address"], 2, "not the address of a dataset"),
+        (["admin", "person", "list"], 2, "no marketplace in"),
+        (["admin", "tidy", "--data", "nowhere"], 2, "no marketplace in"),
+        (["pull", "mhclg.x", "nowhere/x.csv"], 2, "no folder nowhere"),
+        (["query", "SELECT 1", "--output", "nowhere/x.csv"], 2, "no folder nowhere"),
+        (["query", "SELECT 1", "--receipt", "nowhere/x.txt"], 2, "no folder nowhere"),
         (["request", "mhclg.x", "--aims", "x"], 2, "without --last-day, --data-type"),
     ],
 )
@@ -129,7 +134,10 @@ def test_an_error_is_told_with_its_exit_code_and_without_a_traceback(
     tmp_path: Path,
 ):
     monkeypatch.chdir(tmp_path)
+    if "no folder" in told:
+        monkeypatch.setenv("MARKETPLACE_TOKEN", "dmk_something")
     assert main(arguments) == exit_code
+    assert list(tmp_path.iterdir()) == []
     error = capsys.readouterr().err
     assert told in error
     assert "Next: " in error
@@ -217,6 +225,28 @@ def test_settings_that_the_service_names_are_told_as_options(capsys: pytest.Capt
     told = capsys.readouterr().err
     assert 'The column "last_line" is no date.' in told
     assert "Set --last-line to its last line, or --text-column." in told
+
+
+def test_a_marketplace_begins_where_its_first_organisation_is_entered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    leeds = ["admin", "organisation", "add", "leeds", "Leeds", "--audience", "local_government"]
+    assert main(leeds) == 0
+    assert f"A new marketplace begins in {tmp_path}/marketplace-data" in capsys.readouterr().out
+    assert main(["admin", "organisation", "list"]) == 0
+    assert "local_government" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", sorted(COMMANDS), ids=" ".join)
+def test_every_option_says_what_it_is_for(words: tuple[str, ...]):
+    arguments = COMMANDS[words].assemble_argument_collection(parse_docstring=True)
+    silent = {
+        argument.name
+        for argument in arguments
+        if argument.show and not argument.parameter.help and not argument.children
+    }
+    assert silent == set()
 
 
 def test_a_service_that_does_not_answer_is_told(
