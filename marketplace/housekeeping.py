@@ -137,7 +137,7 @@ class Housekeeping:
                     facts={"what": what, "files": removed.files, "bytes": removed.bytes},
                     person={"by": by},
                 )
-                record(connection, entry, now=now)
+                record(connection, entry, now=self._clock())
             total += removed
 
     def _would_remove(self, kind: _Unused, now: datetime, grace: timedelta) -> Amount:

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Select, Table, and_, exists, func, or_, select
 
 from marketplace.audit import records
+from marketplace.audit.backdating import Moments
 from marketplace.audit.checkpoint import PublicKey
 from marketplace.audit.entry_check import EntryCheck, StoredEntry, read_entries
 from marketplace.audit.marks import Mark, Marks
@@ -97,6 +98,7 @@ class _Log:
         self._entries = EntryCheck(connection, keys)
         self._marks = Marks(connection, keys, receipts, extent.signed)
         self._rebuild = Rebuild()
+        self._moments = Moments()
         self._followed = True  # whether the tree could be rebuilt so far
         self._agreed = -1  # the largest size at which it had the root that was signed
         self._diverged = False
@@ -110,6 +112,7 @@ class _Log:
             self._check_page(page, expected)
             expected = page[-1].position + 1
             progress(expected, self.end)
+        self._say(self._moments.rest())
         self._say(self._rest_of_marks())
         self._say(self._wrong_nodes())
         self._say(self._wrong_head())
@@ -130,7 +133,7 @@ class _Log:
         for row in page:
             self._check_gap(expected, row.position, stored)
             leaf, sentences = self._entries.check(row, self._rebuild)
-            self._say(sentences)
+            self._say(sentences or self._moments.check(row))
             self._append(leaf, stored)
             expected = row.position + 1
 

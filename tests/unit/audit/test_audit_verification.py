@@ -3,7 +3,10 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, Table, select, text
@@ -172,6 +175,79 @@ def test_an_untouched_log_verifies_and_says_how_much_waits(
     assert verification.findings == ()
     assert (verification.ok, verification.size, verification.pending) == (True, 9, 1)
     assert seen[-1] == (9, 9)
+
+
+def forge(database: Database, model: str, recorded_at: str) -> str:
+    """Put an entry into the database as somebody can who may write there; returns its id."""
+    forged = uuid4().hex
+    with database.writing() as connection:
+        for table in (records.entries, records.bodies):
+            key = table.c.id if table is records.entries else table.c.entry_id
+            row = dict(connection.execute(select(table).where(key == model)).mappings().one())
+            if table is records.entries:
+                document = row["document"].replace(row["recorded_at"], recorded_at)
+                row |= {"recorded_at": recorded_at, "document": document.replace(model, forged)}
+            connection.execute(table.insert().values(row | {key.name: forged}))
+        connection.execute(records.pending.insert().values(entry_id=forged))
+    return forged
+
+
+@pytest.mark.parametrize(
+    ("recorded_at", "part"),
+    [
+        ("2020-01-01T00:00:00.000000Z", "says it was recorded at 2020-01-01T00:00:00.000000Z"),
+        ("2026-11-22T11:49:59.999999Z", "after later ones, of 2026-11-22T12:00:00.000000Z"),
+        ("2020-01-01T00:00:00", "does not say when"),
+        ("2020-01-01", "does not say when"),
+        ("0001-01-01T00:00:00.0+14:00", "does not say when"),
+        ("long ago", "does not say when"),
+        ("", "does not say when"),
+    ],
+)
+def test_a_forged_entry_of_long_ago_is_placed_and_named(
+    audit: AuditLog, database: Database, ids: list[str], recorded_at: str, part: str
+):
+    forged = forge(database, ids[2], recorded_at)
+    audit.sequence()
+    (finding,) = verify(database, audit.public_keys).findings
+    assert finding.startswith(f"The entry {forged} at position 10 ")
+    assert part in finding
+
+
+def test_what_clocks_may_differ_by_is_not_named(
+    audit: AuditLog, database: Database, record_read: Record, clock: Any
+):
+    for minutes in (0, 9, -10, 15):
+        clock.advance(timedelta(minutes=minutes))
+        record_read()
+        audit.sequence()
+    assert found(audit, database) == ""
+
+
+def test_a_clock_that_was_put_back_is_named_until_it_caught_up_and_hides_nothing(
+    audit: AuditLog, database: Database, record_read: Record, clock: Any
+):
+    record_read()
+    clock.advance(timedelta(hours=2))
+    record_read()
+    clock.advance(-timedelta(hours=1))
+    late = [record_read() for _ in range(23)]
+    clock.advance(timedelta(hours=1))
+    last = record_read()
+    audit.sequence()
+    run(
+        database,
+        f"UPDATE audit_entries SET document = replace(document, 'a-1', 'a-2') WHERE id = '{last}'",
+    )
+    findings = verify(database, audit.public_keys).findings
+    named = [finding for finding in findings if "after later ones" in finding]
+    assert [late[number] in named[number] for number in range(20)] == [True] * 20
+    assert len(named) == 20
+    assert "3 more entries say they were recorded before ones that they came after." in findings
+    assert (
+        f"The entry {last} at position 25 was changed: it no longer is what the tree holds."
+        in findings
+    )
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.name))
