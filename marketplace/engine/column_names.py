@@ -8,13 +8,14 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from catalogue.address import identifier_from
 from catalogue.table_schema import Column, TableSchema
 from marketplace.errors import FileUnreadable
 
 _LONGEST_HEADING = 500
+_MOST_LISTED = 50
 _SPACE = re.compile(r"\s+")
 _LONGEST_NAME = 63
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
@@ -47,6 +48,31 @@ def name_columns(headings: Sequence[str], contract: TableSchema | None) -> tuple
         name if counts[name] == 1 else _suffixed(name, title)
         for name, title in zip(names, titles, strict=True)
     )
+
+
+def columns_meant(wanted: Sequence[str], titles: Mapping[str, str]) -> frozenset[str]:
+    """The names of the columns that a publisher means, by heading or name in any case.
+
+    `titles` are the headings by column name. Raises FileUnreadable where something names none: a
+    misspelt column would otherwise be read as if nothing had been said of it.
+    """
+    known = {_folded(title): name for name, title in titles.items()} | {
+        name: name for name in titles
+    }
+    meant = {text: known.get(_folded(title_of(text))) for text in wanted}
+    unknown = [text for text, name in meant.items() if name is None]
+    if unknown:
+        raise FileUnreadable(
+            f"text_columns names what is no column of the file: {_listed(unknown)}.",
+            next_step=f"The columns are {_listed(list(titles.values()))}.",
+        )
+    return frozenset(name for name in meant.values() if name is not None)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    shown = ", ".join(repr(text[:60]) for text in texts[:_MOST_LISTED])
+    more = len(texts) - _MOST_LISTED
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _columns(contract: TableSchema | None) -> tuple[Column, ...]:

@@ -29,6 +29,7 @@ from marketplace.errors import FileUnreadable, QueryTimedOut, QueryTooLarge, Wor
 
 __all__ = ["DateOrder", "IngestOptions", "Ingested", "Progress", "ingest"]
 
+_LAST_LINE = 2**31
 _TYPE = re.compile(r"[A-Z][A-Z_ 0-9]{0,40}|DECIMAL\([0-9]{1,2},[0-9]{1,2}\)")
 
 
@@ -48,6 +49,7 @@ def ingest(
     FileUnreadable, ContractBroken (both with `lines`), WorkerLost and ConfinementMissing; what lies
     in `into` then is to be thrown away. `progress` is called on this thread.
     """
+    _check_lines(options)
     request = IngestRequest(
         file=str(file.resolve()),
         name=name,
@@ -88,6 +90,17 @@ def ingest(
         raise _untrue() from None
     _check(ingested, into.resolve(), contract)
     return ingested
+
+
+def _check_lines(options: IngestOptions) -> None:
+    """Raise FileUnreadable for a line that no file has and no message to the process can hold."""
+    for name in ("header_line", "last_line"):
+        line = getattr(options, name)
+        if line is not None and not 1 <= line <= _LAST_LINE:
+            raise FileUnreadable(
+                f"{name} is not a line that a file can have: they count from 1 to {_LAST_LINE:,}.",
+                next_step=f"Set {name} to a line of the file, or leave it out.",
+            )
 
 
 def _check(ingested: Ingested, into: Path, contract: TableSchema | None) -> None:

@@ -21,7 +21,7 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
     All are optional; what is left out is found from the file or refused with a sentence. Lines
     (rows of a sheet) count from 1. `header_line` holds the column headings and what is above it
     is skipped; `last_line` is the last that belongs to the table. `text_columns` are headings or
-    column names to keep as text.
+    column names to keep as text; one that names no column is refused.
     """
 
     encoding: str | None = None

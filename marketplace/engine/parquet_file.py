@@ -4,7 +4,7 @@ It is never served as it was sent: statistics, metadata and encodings in it are 
 wanted. The footer is looked at before any page, since a small file can declare endless rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from catalogue.errors import ContractBroken
 from catalogue.table_schema import Column, TableSchema, breaches
-from marketplace.engine.column_names import name_columns, title_of
+from marketplace.engine.column_names import columns_meant, name_columns, title_of
 from marketplace.engine.ingest_job import Ingested, Progress
 from marketplace.engine.instance import identifier, literal
 from marketplace.engine.parquet_checking import damaged, refuse_contradictions, verify_pages
@@ -56,11 +56,13 @@ def read_parquet_file(
     *,
     into: Path,
     contract: TableSchema | None,
+    text_columns: Sequence[str],
     report: Callable[[Progress], None],
 ) -> Ingested:
     """Write the table of a Parquet file anew into the folder `into`.
 
-    Raises FileUnreadable (damaged, nested columns, more than can be) and ContractBroken.
+    Raises FileUnreadable (damaged, nested columns, more than can be, a column that is to be
+    text and is not) and ContractBroken.
     """
     metadata = _read_footer(file)
     try:
@@ -71,6 +73,7 @@ def read_parquet_file(
     # DuckDB gives case twins other names by itself, so the headings are those of the footer.
     headings = [metadata.schema.column(index).name for index in range(metadata.num_columns)]
     names = dict(zip(types, name_columns(headings, contract), strict=True))
+    _refuse_no_texts(text_columns, dict(zip(names.values(), headings, strict=True)), types, names)
     offered = _offered(types, names, dict(zip(types, headings, strict=True)))
     columns = _kept(contract, offered)
     by_name = {name: original for original, name in names.items()}
@@ -167,6 +170,27 @@ def _refuse_nested(types: dict[str, str]) -> None:
             "The Parquet file has columns that are nested or of a kind that is not served.",
             next_step="Write one plain column per value: numbers, texts, dates, times, booleans.",
             lines=findings[:20],
+        )
+
+
+def _refuse_no_texts(
+    wanted: Sequence[str],
+    headings: Mapping[str, str],
+    types: Mapping[str, str],
+    names: Mapping[str, str],
+) -> None:
+    meant = columns_meant(wanted, headings)
+    findings = [
+        f"Column {title_of(original)[:80]!r} is {types[original]}."
+        for original, name in names.items()
+        if name in meant and types[original] != "VARCHAR"
+    ]
+    if findings:
+        raise FileUnreadable(
+            "text_columns names columns that are no text in the Parquet file.",
+            next_step="Write them as text into the file: what was lost there (leading zeros) "
+            "cannot be found again.",
+            lines=findings,
         )
 
 

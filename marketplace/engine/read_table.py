@@ -62,7 +62,12 @@ def read_table(
     try:
         if begin.startswith(_PARQUET):
             return read_parquet_file(
-                connection, file, into=into, contract=contract, report=progress
+                connection,
+                file,
+                into=into,
+                contract=contract,
+                text_columns=options.text_columns,
+                report=progress,
             )
         if begin.startswith((_ZIP, _COMPOUND)):
             table = read_sheet(file, options, limits)

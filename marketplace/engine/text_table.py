@@ -18,7 +18,7 @@ import duckdb
 
 from catalogue.errors import ContractBroken
 from catalogue.table_schema import TableSchema
-from marketplace.engine.column_names import name_columns, title_of
+from marketplace.engine.column_names import columns_meant, name_columns, title_of
 from marketplace.engine.column_plan import ColumnPlan, count_kinds
 from marketplace.engine.column_types import AREA_CODE, Conventions
 from marketplace.engine.ingest_job import Ingested, IngestOptions, Progress
@@ -90,6 +90,7 @@ class TextTableReading:
         texts = [table.headings.texts[position] for position in table.headings.named]
         self._names = name_columns(texts, contract)
         self._titles = dict(zip(self._names, map(title_of, texts), strict=True))
+        self._as_text = columns_meant(options.text_columns, self._titles)
         self._refuse_missing_columns()
 
     def run(self) -> Ingested:
@@ -178,7 +179,6 @@ class TextTableReading:
         kinds = count_kinds(
             self._connection, plain.relation(limit=plain.sample), self._names, self._conventions
         )
-        as_text = {title_of(text).casefold() for text in self._options.text_columns}
         contract = (
             {column.name: column for column in self._contract.columns} if self._contract else {}
         )
@@ -189,7 +189,7 @@ class TextTableReading:
                 kinds[name],
                 self._conventions,
                 contract.get(name),
-                as_text=bool({name, self._titles[name].casefold()} & as_text),
+                as_text=name in self._as_text,
             )
             for name in self._ordered()
         ]

@@ -93,6 +93,17 @@ def test_a_file_that_needs_too_much_memory_is_stopped_and_said_so(tmp_path: Path
         read(b"a,b\n" + b"1,2\n" * 2_000_000, tmp_path, limits=limits)
 
 
+@pytest.mark.parametrize("option", ["header_line", "last_line"])
+@pytest.mark.parametrize("line", [0, -1, 2**31 + 1, 10**23])
+def test_a_line_that_no_file_has_is_refused_by_name(tmp_path: Path, option: str, line: int) -> None:
+    with pytest.raises(FileUnreadable, match=f"{option} is not a line"):
+        read(b"a,b\n1,2\n", tmp_path, options=IngestOptions(**{option: line}))
+
+
+def test_the_last_line_that_can_be_named_is_one(tmp_path: Path) -> None:
+    assert read(b"a,b\n1,2\n", tmp_path, options=IngestOptions(last_line=2**31)).rows == 1
+
+
 HONEST = Ingested(
     schema=TableSchema(columns=(Column(name="a", type="BIGINT"),)),
     files=(),

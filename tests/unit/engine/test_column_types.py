@@ -99,6 +99,18 @@ def test_a_column_can_be_kept_as_text(read_file) -> None:
     assert read.columns["ref_no"] == ["1", "2"]
 
 
+@pytest.mark.parametrize("named", ["Ref No", " REF  no ", "ref_no"])
+def test_a_text_column_may_be_named_by_heading_or_name(named: str, read_file) -> None:
+    read = read_file(column(["1", "2"], "Ref No"), text_columns=(named,))
+    assert read.types["ref_no"] == "VARCHAR"
+
+
+def test_a_text_column_that_is_none_is_refused_with_the_columns_there_are(read_file) -> None:
+    with pytest.raises(FileUnreadable, match="no column of the file: 'Ref Nr'") as caught:
+        read_file(column(["01", "02"], "Ref No"), text_columns=("Ref No", "Ref Nr"))
+    assert caught.value.next_step == "The columns are 'Ref No', 'key'."
+
+
 def test_a_late_value_of_another_kind_changes_the_type_of_all(read_file) -> None:
     rows = [f"{n},{n},k{n}" for n in range(30_000)]
     rows[25_000] = "2.5,oops,.."

@@ -186,6 +186,17 @@ def test_a_small_file_that_declares_endless_rows_is_refused_by_its_footer(
         read_file(content)
 
 
+@pytest.mark.parametrize(
+    ("named", "sentence"), [("m", "no column of the file"), ("N", "no text in the Parquet file")]
+)
+def test_a_column_that_is_to_be_text_and_is_not_is_refused(
+    named: str, sentence: str, read_file
+) -> None:
+    with pytest.raises(FileUnreadable, match=sentence):
+        read_file(written(TABLE), text_columns=("area code", named))
+    assert read_file(written(TABLE), text_columns=("area code",)).ingested.rows == 3
+
+
 CONTRACT = TableSchema(
     columns=(
         Column(name="n", type="BIGINT", title="N"),
