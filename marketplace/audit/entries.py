@@ -31,6 +31,7 @@ _NEXT_STEP = "Nothing was done. Try again; if it stays so, the operator must loo
 class EntryKind(StrEnum):
     """What an entry says happened."""
 
+    ACCESS_EXPLAINED = "access:explained"
     AGREEMENT_ENDED = "agreement:ended"
     AGREEMENT_MADE = "agreement:made"
     AGREEMENT_REVISED = "agreement:revised"
@@ -52,6 +53,7 @@ class EntryKind(StrEnum):
     RULE_OFFERED = "rule:offered"
     SECONDMENT_ENDED = "secondment:ended"
     SECONDMENT_REGISTERED = "secondment:registered"
+    SHARING_READ = "sharing:read"
     SHARING_REFUSED = "sharing:refused"
     STAGE_MOVED = "stage:moved"
     TOKEN_ISSUED = "token:issued"  # noqa: S105 -- the name of an event

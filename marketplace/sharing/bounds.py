@@ -55,3 +55,5 @@ def _faults(name: str, value: object, longest: int = _LONGEST_TEXT) -> Iterator[
         case dict():
             for key, inner in value.items():
                 yield from _faults(key, inner, longest)
+        case _:
+            return  # numbers and truth values

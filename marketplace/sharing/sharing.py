@@ -21,6 +21,7 @@ from access_policies.rules import GrantKind
 from access_policies.vocabulary import Action, Audience
 from catalogue import releases
 from catalogue.address import DatasetAddress
+from catalogue.errors import Problem, UnknownDataset
 from catalogue.places import Places
 from marketplace import enforcement
 from marketplace.audit.entries import Entry, EntryKind, Fact, record
@@ -44,6 +45,9 @@ from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.offers import Offer
 from marketplace.sharing.requests import Mover, RequestState, ShareRequest
 from marketplace.sharing.scopes import Scope
+
+# A person is an identifier or an e-mail address; what is longer names nobody.
+_LONGEST_TYPED = 320
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +102,18 @@ class Sharing:
         with self._step(principal) as step:
             project = step.principal.project
             found = requests.list_all(step.connection, project=project)
-            if project is not None:
-                return found
-            seen = self._overseen(step, {str(request.dataset) for request in found})
-            return tuple(request for request in found if str(request.dataset) in seen)
+            if project is None:
+                seen = self._overseen(step, {str(request.dataset) for request in found})
+                found = tuple(request for request in found if str(request.dataset) in seen)
+            _record_reading(step, "requests", len(found))
+            return found
 
     def request(self, principal: Principal, request_id: str) -> ShareRequest:
         """One request that the caller may see. Raises UnknownRecord."""
         with self._step(principal) as step:
-            return self._readable(step, request_id)
+            found = self._readable(step, request_id)
+            _record_reading(step, f"request:{found.id}", 1)
+            return found
 
     def take_up(self, principal: Principal, request_id: str) -> ShareRequest:
         """Begin to review a request."""
@@ -183,6 +190,7 @@ class Sharing:
             if project is None:
                 seen = self._overseen(step, {str(agreement.dataset) for agreement in found})
                 found = tuple(one for one in found if str(one.dataset) in seen)
+            _record_reading(step, "agreements", len(found))
             return tuple(_with_suspension(step.connection, one) for one in found)
 
     def offer(
@@ -258,7 +266,8 @@ class Sharing:
             about = "dataset" if dataset else "project" if project else "person"
             facts: dict[str, Fact] = {"denial": denial, "closes": about, "dataset": target}
             facts |= {"project": project} if project else {}
-            _record(step, EntryKind.RULE_DENIED, facts, reason, closed=person or "")
+            closed = {"closed_person": person} if person else {}
+            _record(step, EntryKind.RULE_DENIED, facts, reason, **closed)
         return denial
 
     def lift(self, principal: Principal, denial: str, reason: str) -> None:
@@ -287,16 +296,25 @@ class Sharing:
         Owners and auditors of the dataset may ask about a person (identifier or e-mail address) in
         a project. Raises UnknownDataset also for a dataset that the caller may not know of.
         """
+        told: Explanation | Problem
         with self._step(principal) as step:
-            if not self._may_know_of(step, dataset):
-                raise unknown_dataset(str(dataset))
             try:
-                about = self._about(step, dataset, person, project)
-            except Unauthenticated as absence:
-                return explanations.of_absence(absence)
-            return explanations.why(
-                step.connection, self._decision_point, about, action, str(dataset), now=step.now
-            )
+                told = self._explained(step, dataset, action, person, project)
+            except (UnknownDataset, UnknownRecord) as unknown:
+                told = unknown
+            facts: dict[str, Fact] = {
+                "dataset": str(dataset),
+                "action": action.value,
+                "project": step.principal.project or "",
+                "allowed": isinstance(told, Explanation) and told.decision.allowed,
+            }
+            answer = told.sentence if isinstance(told, Explanation) else told.detail
+            about = {"about_person": person, "about_project": project}
+            asked = {field: _typed(name) for field, name in about.items() if name is not None}
+            _record(step, EntryKind.ACCESS_EXPLAINED, facts, answer, **asked)
+        if isinstance(told, Problem):
+            raise told
+        return told
 
     @contextmanager
     def _step(self, principal: Principal, *, changes_policy: bool = False) -> Iterator[_Step]:
@@ -347,6 +365,24 @@ class Sharing:
         if not self._allowed(step, Action.DISCOVER, draft.dataset):
             raise unknown_dataset(str(draft.dataset))
         return checks.of_draft(step.connection, self._places, project, draft, now=step.now)
+
+    def _explained(
+        self,
+        step: _Step,
+        dataset: DatasetAddress,
+        action: Action,
+        person: str | None,
+        project: str | None,
+    ) -> Explanation:
+        if not self._may_know_of(step, dataset):
+            raise unknown_dataset(str(dataset))
+        try:
+            about = self._about(step, dataset, person, project)
+        except Unauthenticated as absence:
+            return explanations.of_absence(absence)
+        return explanations.why(
+            step.connection, self._decision_point, about, action, str(dataset), now=step.now
+        )
 
     def _about(
         self, step: _Step, dataset: DatasetAddress, person: str | None, project: str | None
@@ -472,13 +508,22 @@ def _record_agreement(step: _Step, agreement: Agreement, replaced: Agreement | N
     _record(step, kind, facts, agreement.terms.reason)
 
 
+def _record_reading(step: _Step, what: str, found: int) -> None:
+    facts: dict[str, Fact] = {"what": what, "found": found}
+    _record(step, EntryKind.SHARING_READ, facts | {"project": step.principal.project or ""}, "")
+
+
+def _typed(text: str) -> str:
+    """What somebody typed, in a form and a length that the log can keep."""
+    return text[:_LONGEST_TYPED].encode(errors="backslashreplace").decode()
+
+
 def _record(
-    step: _Step, kind: EntryKind, facts: dict[str, Fact], reason: str, *, closed: str = ""
+    step: _Step, kind: EntryKind, facts: dict[str, Fact], reason: str, **about: str
 ) -> None:
     person = {
         "person": step.principal.person_id,
         "name": step.principal.person_name,
         "reason": reason,
     }
-    person |= {"closed_person": closed} if closed else {}
-    record(step.connection, Entry(kind=kind, facts=facts, person=person), now=step.now)
+    record(step.connection, Entry(kind=kind, facts=facts, person=person | about), now=step.now)

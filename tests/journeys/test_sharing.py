@@ -790,6 +790,48 @@ def test_owners_may_ask_about_others_and_nobody_else(world: World):
     assert "not a member of others" in told.sentence
 
 
+def test_who_asked_why_about_whom_and_what_was_told_is_in_the_log(world: World):
+    world.approved()
+    told = world.sharing.why(world.member, HOUSING)
+    world.sharing.why(world.owner, HOUSING, person="member@example.org", project="others")
+    with pytest.raises(UnknownRecord):
+        world.sharing.why(world.owner, HOUSING, person="\ud800" * 999, project="squad")
+    with pytest.raises(UnknownDataset):
+        world.sharing.why(world.member, DatasetAddress("mhclg", "nothing"))
+    with world.database.reading() as connection:
+        found = latest(connection, kinds=[EntryKind.ACCESS_EXPLAINED])
+    kept = {
+        (entry.person["name"], entry.person.get("about_person"), entry.facts["dataset"])
+        for entry in found
+    }
+    assert len(found) == 4
+    assert kept == {
+        ("member", None, "mhclg.housing"),
+        ("owner", "member@example.org", "mhclg.housing"),
+        ("owner", "\\ud800" * 320, "mhclg.housing"),
+        ("member", None, "mhclg.nothing"),
+    }
+    (allowed,) = [entry for entry in found if entry.facts["allowed"]]
+    assert (allowed.person["name"], allowed.person["reason"]) == ("member", told.sentence)
+    assert allowed.facts["action"] == "dataset:query"
+
+
+def test_looking_through_requests_and_agreements_is_one_entry_a_call(world: World):
+    request = world.asked()
+    world.approved()
+    world.sharing.requests(world.owner)
+    world.sharing.agreements(world.member)
+    world.sharing.request(world.member, request.id)
+    with pytest.raises(UnknownRecord):
+        world.sharing.request(world.stranger, request.id)
+    read = [facts for _, facts in world.entries(EntryKind.SHARING_READ)]
+    assert sorted((facts["what"], facts["found"], facts["project"]) for facts in read) == [
+        ("agreements", 1, "squad"),
+        (f"request:{request.id}", 1, "squad"),
+        ("requests", 2, ""),
+    ]
+
+
 def test_the_names_that_rules_are_written_for_are_those_of_the_callers(world: World):
     assert principals.project("squad") in world.member.subject.principals
     assert principals.role(Role.OWNER, "mhclg") in world.owner.subject.principals
