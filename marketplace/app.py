@@ -16,7 +16,7 @@ from litestar.types import Message, Scope
 
 from marketplace.api.audit import read_checkpoint, read_receipt
 from marketplace.api.authentication import PUBLIC, TokenAuthentication, caller
-from marketplace.api.call import Call
+from marketplace.api.call import Call, refuse_nul
 from marketplace.api.datasets import (
     describe_dataset,
     describe_release,
@@ -119,6 +119,7 @@ def create_app(marketplace: Marketplace) -> Litestar:
         },
         middleware=[TokenAuthentication(marketplace.database, marketplace.clock)],
         exception_handlers={Exception: tell},
+        before_request=refuse_nul,
         before_send=[_add_security_headers],
         lifespan=[_threads(queries, uploads)],
         request_max_body_size=_LARGEST_REQUEST,

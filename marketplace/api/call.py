@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import SerializationException
 from litestar.params import SkipValidation
 
+from marketplace.errors import RequestMalformed
 from marketplace.identity.principal import Principal
 
 T = TypeVar("T")
@@ -26,3 +27,11 @@ class Call(Request[Principal, None, State]):
             return await super().json()
         except (UnicodeDecodeError, RecursionError) as error:
             raise SerializationException from error
+
+
+def refuse_nul(request: Request[Any, Any, Any]) -> None:
+    """Raise RequestMalformed for a NUL in an address, which not every database can even look for."""
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise RequestMalformed(
+            "The address of the call holds a NUL character.", next_step="Leave it out."
+        )

@@ -24,6 +24,7 @@ from marketplace.bootstrap import Marketplace
 from marketplace.engine.ingest_job import DateOrder, IngestOptions
 from marketplace.errors import RequestMalformed
 from marketplace.identity.principal import Principal
+from marketplace.plain_text import check_lines, is_plain
 from marketplace.publish import DatasetDetails
 from marketplace.wire import PublishedRelease
 
@@ -63,6 +64,8 @@ def ingest_options(
     text_columns: FromQuery[list[str] | None] = None,
 ) -> IngestOptions:
     """What the publisher says about the file where its own words are not clear enough."""
+    columns = tuple(text_columns or ())
+    _check_texts(encoding or "", delimiter or "", sheet or "", *columns)
     return IngestOptions(
         encoding=encoding,
         delimiter=delimiter,
@@ -70,7 +73,7 @@ def ingest_options(
         last_line=last_line,
         sheet=sheet,
         date_order=date_order,
-        text_columns=tuple(text_columns or ()),
+        text_columns=columns,
     )
 
 
@@ -83,6 +86,8 @@ def dataset_details(
     visible_to: FromQuery[str] = "government",
 ) -> DatasetDetails:
     """How the dataset is described at its first release."""
+    check_lines(title=title, licence=licence)
+    _check_texts(description)
     return DatasetDetails(
         title=title,
         description=description,
@@ -190,12 +195,22 @@ def _file_name(request: Call, given: str | None) -> str:
     disposition["Content-Disposition"] = request.headers.get("content-disposition", "attachment")
     name = given or disposition.get_filename() or ""
     name = PurePosixPath(name.replace("\\", "/")).name
+    check_lines(**{"file name": name})
     if not name.strip("."):
         raise RequestMalformed(
             "The call does not say what the file is called; its ending tells the format.",
             next_step='Send Content-Disposition: attachment; filename="..." or ?filename=...',
         )
     return name
+
+
+def _check_texts(*texts: str) -> None:
+    """Tabs and line ends are well in a description, a delimiter or the heading of a column."""
+    if not all(map(is_plain, texts)):
+        raise RequestMalformed(
+            "What the call says of the file holds a NUL or another control character.",
+            next_step="Write it as plain text.",
+        )
 
 
 def _release_number(parent: str | None) -> int | None:

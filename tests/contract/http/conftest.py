@@ -155,6 +155,7 @@ def service(started_service: Service) -> Service:
     started_service.querying.asked.clear()
     started_service.querying.let.set()
     started_service.publishing.taken.clear()
+    started_service.publishing.begun = Semaphore(0)
     return started_service
 
 

@@ -34,7 +34,10 @@ CALLS = [
     ("GET", "/api/v2/query", None, 404, "no-such-page"),
     ("GET", "/..%2f..%2fetc/passwd", None, 404, "no-such-page"),
     ("GET", "/api/v1/datasets/Mhclg/homes", None, 400, "invalid-address"),
-    ("GET", "/api/v1/datasets/mhclg/ho%00mes", None, 400, "invalid-address"),
+    ("GET", "/api/v1/datasets/mhclg/ho%00mes", None, 400, "request-malformed"),
+    ("GET", "/api/v1/requests/%00", None, 400, "request-malformed"),
+    ("GET", "/api/v1/datasets?words=%00", None, 400, "request-malformed"),
+    ("GET", "/api/v1/why?dataset=a.b&person=%00", None, 400, "request-malformed"),
     ("GET", "/api/v1/datasets/mhclg/homes%20x", None, 400, "invalid-address"),
     ("GET", "/api/v1/datasets/mhclg/main", None, 400, "invalid-address"),
     ("GET", f"{RELEASES}/first", None, 404, "no-such-page"),
@@ -86,6 +89,32 @@ def test_a_malformed_call_is_told_as_a_problem(
 def test_a_parent_that_is_no_number_of_a_release_is_refused(service: Any, parent: str) -> None:
     answer = call(service, "POST", f"{RELEASES}?filename=a.csv", b"a,b\n1,2\n", If_Match=parent)
     assert (answer.status, json.loads(answer.data)["type"]) == (400, "/problems/request-malformed")
+
+
+@pytest.mark.parametrize("character", ["%00", "%01", "%1B", "%7F", "%C2%9B"])
+@pytest.mark.parametrize(
+    "name",
+    ["title", "description", "licence", "sheet", "encoding", "delimiter", "text_columns"],
+)
+def test_control_characters_in_what_is_said_of_a_file_are_refused(
+    service: Any, name: str, character: str
+) -> None:
+    path = f"{RELEASES}?filename=a.csv&{name}=a{character}b"
+    answer = call(service, "POST", path, b"a,b\n1,2\n")
+    assert (answer.status, json.loads(answer.data)["type"]) == (400, "/problems/request-malformed")
+    assert service.publishing.taken == []
+
+
+@pytest.mark.parametrize("given", ["filename=a%01.csv", "filename=a%0A.csv", "title=a%0Ab"])
+def test_what_stands_on_one_line_holds_no_line_end(service: Any, given: str) -> None:
+    answer = call(service, "POST", f"{RELEASES}?filename=a.csv&{given}", b"a,b\n1,2\n")
+    assert (answer.status, json.loads(answer.data)["type"]) == (400, "/problems/request-malformed")
+
+
+def test_lines_in_a_description_and_a_tab_as_delimiter_are_taken(service: Any) -> None:
+    said = "description=One%0D%0Atwo%09three&delimiter=%09&title=Caf%C3%A9"
+    call(service, "POST", f"{RELEASES}?filename=a.csv&{said}", b"a\tb\n")
+    assert service.publishing.taken == [b"a\tb\n"]
 
 
 def test_a_malformed_body_is_told_where(service: Any) -> None:
