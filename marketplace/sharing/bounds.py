@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from access_policies.decision import TableScope
 from marketplace.errors import InvalidSharing
 from marketplace.plain_text import is_plain
 from marketplace.sharing.draft import Approval, RequestDraft
-from marketplace.sharing.scopes import Scope
 
 _LONGEST_TEXT = 10_000
 _LONGEST_ITEM = 1_000
@@ -20,7 +20,7 @@ _MOST_IN_SCOPE = 2_000
 _OF_A_SCOPE = frozenset({"columns", "places", "values"})
 
 
-def check(written: RequestDraft | Approval | Scope) -> None:
+def check(written: RequestDraft | Approval | tuple[TableScope, ...]) -> None:
     """Raise InvalidSharing for what is too long or holds control characters, with a line each."""
     faults = tuple(_faults("scope", msgspec.to_builtins(written)))
     if faults:

@@ -89,7 +89,7 @@ def of_approval(
         raise InvalidSharing(
             "This cannot be approved so.",
             next_step="Approve as asked or less, or return the request.",
-            lines=faults,
+            lines=bounds.few(faults),
         )
     members = remaining.members_now(connection, project, now)
     reached = remaining.named(members, draft.named_people)

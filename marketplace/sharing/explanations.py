@@ -9,10 +9,13 @@ from access_policies import explain, rules
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
 from access_policies.explain import Explanation
+from access_policies.rules import GrantKind
 from access_policies.vocabulary import Action, Environment, Resource, Subject
 from marketplace.errors import Unauthenticated, UnknownRecord
 from marketplace.identity import capacity, people, projects, tokens
 from marketplace.identity.principal import Principal
+from marketplace.sharing import agreements
+from marketplace.sharing.agreements import AgreementState
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,14 +57,29 @@ def why(
     *,
     now: datetime,
 ) -> Explanation:
-    """Explain a decision on a dataset."""
-    return explain.why(
+    """Explain a decision on a dataset; where an agreement was revoked, with its owner's reason."""
+    told = explain.why(
         connection,
         decision_point,
         about.subject,
         action,
         Resource(dataset=dataset, stage=rules.stage(connection, dataset)),
         Environment(now=now, stage=rules.stage(connection, rules.ANY), purpose=about.purpose),
+    )
+    return _with_revocation(connection, told)
+
+
+def _with_revocation(connection: Connection, told: Explanation) -> Explanation:
+    """Say of the agreement that came nearest that its owner ended it, and why."""
+    kind, _, identifier = (told.nearest.grant if told.nearest else "").partition(":")
+    if kind != GrantKind.AGREEMENT:
+        return told
+    agreement = agreements.read(connection, identifier)
+    if agreement.ended_as is not AgreementState.REVOKED:
+        return told
+    revoked = f"Its owner revoked it. The reason given: {agreement.end_reason}"
+    return msgspec.structs.replace(
+        told, sentence=f"{told.sentence} {revoked}", obstacles=(*told.obstacles, revoked)
     )
 
 

@@ -9,6 +9,7 @@ from marketplace.errors import InvalidSharing, Unauthenticated
 from marketplace.identity import capacity, people, projects
 from marketplace.identity.people import Person
 from marketplace.identity.projects import Project
+from marketplace.sharing.bounds import few
 
 
 class Remaining(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ def named(members: tuple[Remaining, ...], wanted: tuple[str, ...]) -> tuple[Rema
         raise InvalidSharing(
             "The request names people who are not in the project.",
             next_step="Name members by their e-mail address, or leave the names out.",
-            lines=strangers,
+            lines=few(strangers),
         )
     return tuple({by_name[key].person.id: by_name[key] for key in keys}.values())
 

@@ -12,6 +12,7 @@ from access_policies.decision import AllRows, RowScope, RowsInPlaces, RowsWithVa
 from catalogue.places import Places
 from catalogue.table_schema import TableSchema
 from marketplace.errors import InvalidSharing
+from marketplace.sharing.bounds import few
 from marketplace.sharing.draft import ALL_COLUMNS
 
 Scope = tuple[TableScope, ...]
@@ -41,7 +42,7 @@ def resolve(written: Scope, contracts: Mapping[str, TableSchema], places: Places
         raise InvalidSharing(
             "The scope does not fit the dataset.",
             next_step="Look at its tables and columns with: marketplace dataset.",
-            lines=faults,
+            lines=few(faults),
         )
     return tuple(_resolved(table, contracts[table.table], places) for table in known)
 

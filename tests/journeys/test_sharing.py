@@ -605,6 +605,40 @@ def test_no_text_of_a_request_holds_what_a_database_cannot_keep(world: World, un
         assert unfit not in line
 
 
+def test_a_request_says_no_more_than_people_can_read(world: World):
+    long = RowsWithValues(column="area", values=("a" * 1001,))
+    many = RowsWithValues(column="area", values=("a",) * 2001)
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"aims": "a" * 10_001}, '"aims" has a text of 10001 characters; 10000 are the most.'),
+        ({"named_people": ("a",) * 101}, '"named_people" lists 101; 100 are the most.'),
+        ({"countries": ("a" * 1001,)}, '"countries" has a text of 1001 characters; 1000'),
+        ({"actions": (Action.QUERY,) * 101}, '"actions" lists 101; 100 are the most.'),
+        ({"tables": (SHEFFIELD,) * 101}, '"tables" lists 101; 100 are the most.'),
+        ({"tables": (msgspec.structs.replace(SHEFFIELD, rows=long),)}, '"values" has a text'),
+        ({"tables": (msgspec.structs.replace(SHEFFIELD, rows=many),)}, '"values" lists 2001;'),
+    )
+    for given, line in cases:
+        with pytest.raises(InvalidSharing) as refused:
+            world.asked(**given)
+        assert refused.value.lines[0].startswith(line)
+    assert world.asked(aims="a" * 10_000).state is RequestState.SUBMITTED
+
+
+def test_a_list_of_faults_is_cut_and_counted(world: World):
+    strangers = tuple(f"nobody{number}@example.org" for number in range(100))
+    columns = tuple(f"none{number}" for number in range(2000))
+    cases: tuple[tuple[dict[str, Any], int], ...] = (
+        ({"named_people": strangers}, 80),
+        ({"tables": (msgspec.structs.replace(SHEFFIELD, columns=columns),)}, 1980),
+        ({"countries": ("a" * 1001,) * 100}, 80),
+    )
+    for given, more in cases:
+        with pytest.raises(InvalidSharing) as refused:
+            world.asked(**given)
+        assert len(refused.value.lines) == 21
+        assert refused.value.lines[-1] == f"There are {more} more like these."
+
+
 def test_lines_and_tabs_are_text(world: World):
     aims = "1.\tFind families early.\r\n2.\tHelp them."
     request = world.asked(aims=aims)
