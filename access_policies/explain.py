@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from access_policies import rules, sentences
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint, ceiling
+from access_policies.errors import InvalidRule
 from access_policies.rules import DATA_ACTIONS, Effect, Rule
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 
@@ -55,7 +56,15 @@ def why(
             sentence=decision.reason,
             ask="Ask the operator of the marketplace why it was closed.",
         )
-    held = rules.slice_for(connection, resource.dataset, subject.principals, None)
+    try:
+        held = rules.slice_for(connection, resource.dataset, subject.principals, None)
+    except (InvalidRule, msgspec.MsgspecError):
+        # What is wrong with it, and what it says, is the operator's to look at.
+        return Explanation(
+            decision=decision,
+            sentence=f"{decision.reason} A rule that bears on this is damaged.",
+            ask="Tell the operator of the marketplace that a rule is damaged.",
+        )
     candidates = [
         (tuple(_obstacles(rule, subject, action, resource, environment)), rule)
         for rule in held
