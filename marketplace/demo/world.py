@@ -22,7 +22,7 @@ from marketplace.settings import Settings
 TOKENS = "tokens.json"
 
 # The same secrets, a file each, as `--token-file` takes them.
-TOKEN_FILES = "tokens"
+TOKEN_FILES = "tokens"  # noqa: S105 -- the name of a folder
 OPERATOR = "operator:demo"
 
 _DAYS_BEFORE_TODAY = 30

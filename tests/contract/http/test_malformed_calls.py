@@ -112,7 +112,7 @@ def test_what_stands_on_one_line_holds_no_line_end(service: Any, given: str) -> 
 
 
 def test_lines_in_a_description_and_a_tab_as_delimiter_are_taken(service: Any) -> None:
-    said = "description=One%0D%0Atwo%09three&delimiter=%09&title=Caf%C3%A9"
+    said = "description=One%0D%0Atwo%09three&delimiter=%09&title=Spend%20%C2%A3"
     call(service, "POST", f"{RELEASES}?filename=a.csv&{said}", b"a\tb\n")
     assert service.publishing.taken == [b"a\tb\n"]
 
