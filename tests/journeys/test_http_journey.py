@@ -70,3 +70,6 @@ def test_a_dataset_goes_from_a_file_to_the_rows_agreed(acting, tmp_path: Path) -
     refused = refusal(lambda: member.query("SELECT * FROM mhclg.homes"))
     assert (refused.status, refused.type) == (403, "/problems/access-denied")
     assert refused.next_step
+    told = member.why("mhclg.homes")
+    assert not told.allowed
+    assert "Its owner revoked it. The reason given: The purpose has ended" in told.sentence
