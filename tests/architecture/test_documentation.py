@@ -131,3 +131,12 @@ def test_the_demo_data_names_its_publishers_and_its_licence():
     assert "Open Government Licence v3.0" in text
     for file in folder.iterdir():
         assert file.name == "README.md" or f"`{file.name}`" in text
+
+
+def test_the_places_that_contributing_points_to_exist():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    _, _, table = text.partition("## Where to look")
+    table = table.partition("\n## ")[0]
+    named = re.findall(r"`([a-z_]+/[a-z_/.]+)`", table)
+    assert len(named) > 8
+    assert [name for name in named if not (REPOSITORY / name).is_file()] == []
