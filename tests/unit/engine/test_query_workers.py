@@ -318,8 +318,9 @@ class TestCutResults:
     def test_another_thread_can_end_a_stream_that_is_waited_for(
         self, workers: QueryWorkers
     ) -> None:
-        endless = "SELECT count(*), '' FROM range(1000000) a, range(1000000) b"
-        stream = workers.run(NOTHING, f"{LARGE} UNION ALL {endless}", OutputFormat.CSV)
+        endless = "levenshtein(repeat('a', 300000), repeat('b', 300000 + i % 2))"
+        sql = f"SELECT CASE WHEN i < 900000 THEN i ELSE {endless} END AS n FROM range(1000000) t(i)"
+        stream = workers.run(NOTHING, sql, OutputFormat.CSV)
         threading.Timer(0.3, stream.close).start()
 
         with pytest.raises(WorkerLost):
