@@ -298,12 +298,12 @@ def _date_type(present: set[str], conventions: Conventions) -> Inferred:
     if present == {"mony"}:
         return Inferred(type="DATE", note="its two-digit years were read as 1969 to 2068")
     if present <= {"either", "mdy" if month_first else "dmy"}:
-        return Inferred(type="DATE", note=f"its dates such as 03/09/2014 were read {order} first")
+        return Inferred(type="DATE", note=f"its dates with slashes were read {order} first")
     if present <= {"time", "iso"}:
         return Inferred(type="TIMESTAMP")
     if present == {"dmytime"}:
         return Inferred(
-            type="TIMESTAMP", note=f"its dates such as 03/09/2014 were read {order} first"
+            type="TIMESTAMP", note=f"its dates with slashes were read {order} first"
         )
     if present <= {"either", "mdy"}:
         return Inferred(

@@ -22,6 +22,9 @@ from marketplace.audit import entries
 from marketplace.audit.entries import EntryKind
 from marketplace.audit.receipt import Receipt
 from marketplace.client import Client, MarketplaceProblem, StreamCut
+from marketplace.engine.cancellation import Cancellation
+from marketplace.engine.query_messages import OutputFormat
+from marketplace.errors import QueryStopped
 from marketplace.wire import ApprovalForm, RowsInPlaces, ScopeOfTable, ShareRequestForm
 
 HOMES = "area_code,area,households\nE08000012,Liverpool,1200\nE08000039,Sheffield,614\n"
@@ -268,6 +271,20 @@ def test_leaving_a_result_stops_its_worker(acting, tmp_path: Path) -> None:
         for pid in workers():
             selector.register(os.pidfd_open(pid), selectors.EVENT_READ)
     assert selector.select(timeout=60)
+
+
+def test_a_query_that_is_stopped_before_its_first_byte_is_on_record(
+    acting, world, tmp_path: Path
+) -> None:
+    publish(acting("publisher"), tmp_path)
+    share(acting)
+    gone = Cancellation()
+    gone.cancel()
+    with pytest.raises(QueryStopped):
+        world.marketplace.querying.run(
+            world.member, "SELECT * FROM mhclg.homes", OutputFormat.ARROW, cancellation=gone
+        )
+    assert closing(world.marketplace) == "QueryStopped"
 
 
 def kill_the_workers_once() -> Callable[[int, int | None], None]:

@@ -20,6 +20,7 @@ from catalogue.errors import ReleaseConflict
 from connectors.local_store import LocalStore
 from marketplace.bootstrap import Marketplace
 from marketplace.database import Database, open_database
+from marketplace.engine.cancellation import Cancellation
 from marketplace.identity import organisations, people, projects, tokens
 from marketplace.scratch import Scratch
 from marketplace.serve import running
@@ -60,10 +61,27 @@ class ScriptedQuerying:
 
     answer: Any = None
     asked: list[tuple[Any, ...]] = field(default_factory=list)
+    begun: Semaphore = field(default_factory=lambda: Semaphore(0))
     let: Event = field(default_factory=Event)
+    stopped: Event = field(default_factory=Event)
 
-    def run(self, principal: Any, sql: str, output: Any, *, project: str | None = None) -> Any:
+    def _stop(self, reason: Exception) -> None:
+        self.answer = reason
+        self.stopped.set()
+        self.let.set()
+
+    def run(
+        self,
+        principal: Any,
+        sql: str,
+        output: Any,
+        *,
+        project: str | None = None,
+        cancellation: Cancellation,
+    ) -> Any:
         self.asked.append((principal, sql, output, project))
+        cancellation.attach(self._stop)
+        self.begun.release()
         self.let.wait(20)
         if isinstance(self.answer, BaseException):
             raise self.answer
@@ -153,6 +171,8 @@ def started_service(
 def service(started_service: Service) -> Service:
     started_service.querying.answer = None
     started_service.querying.asked.clear()
+    started_service.querying.begun = Semaphore(0)
+    started_service.querying.stopped.clear()
     started_service.querying.let.set()
     started_service.publishing.taken.clear()
     started_service.publishing.begun = Semaphore(0)

@@ -78,6 +78,16 @@ def test_the_work_is_stopped_at_once_when_the_reader_leaves(service: Any, delive
     assert service.querying.answer.closed.wait(15)
 
 
+def test_the_work_is_stopped_also_when_the_reader_leaves_before_the_first_byte(
+    service: Any,
+) -> None:
+    service.querying.let.clear()
+    with socket.create_connection(service.address, timeout=20) as connection:
+        connection.sendall(query(service.token))
+        assert service.querying.begun.acquire(timeout=15)
+    assert service.querying.stopped.wait(15)
+
+
 def test_a_failure_before_the_first_byte_has_its_own_status(client: Client, service: Any) -> None:
     service.querying.answer = QueryFailed("The statement divides by zero.", next_step="Use nullif.")
     with pytest.raises(MarketplaceProblem) as caught:
