@@ -41,7 +41,7 @@ def tell(
     telling.summary()
     if keep is not None:
         telling.console.print(
-            f"The world stays in {keep}. Go on with it: marketplace serve --data {keep}",
+            f"The world stays in {keep}. Go on with it: .venv/bin/marketplace serve --data {keep}",
             soft_wrap=True,
         )
     return tuple(telling.outcomes)
