@@ -302,9 +302,7 @@ def _date_type(present: set[str], conventions: Conventions) -> Inferred:
     if present <= {"time", "iso"}:
         return Inferred(type="TIMESTAMP")
     if present == {"dmytime"}:
-        return Inferred(
-            type="TIMESTAMP", note=f"its dates with slashes were read {order} first"
-        )
+        return Inferred(type="TIMESTAMP", note=f"its dates with slashes were read {order} first")
     if present <= {"either", "mdy"}:
         return Inferred(
             type=TEXT,
