@@ -16,6 +16,7 @@ Problem (catalogue/errors.py)
     ├── StatementRefused        SQL that is not one SELECT over the caller's tables
     ├── QueryFailed             DuckDB refused or could not finish the statement
     ├── QueryTimedOut
+    ├── QueryStopped            its caller left before the first byte
     ├── QueryTooLarge           memory, or the limit on a result's bytes
     ├── WorkerLost              the process that did the work died
     ├── ServiceBusy             no worker is free; try again
@@ -94,6 +95,10 @@ class QueryTimedOut(MarketplaceError):
     """The statement did not finish before its deadline."""
 
 
+class QueryStopped(MarketplaceError):
+    """The caller left before the statement had its first bytes, so it was stopped."""
+
+
 class QueryTooLarge(MarketplaceError):
     """The statement needs more memory, or gives more bytes, than one query may."""
 
@@ -167,6 +172,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     StatementRefused: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Statement refused"),
     QueryFailed: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Query failed"),
     QueryTimedOut: Answer(HTTPStatus.GATEWAY_TIMEOUT, 7, "Query timed out"),
+    QueryStopped: Answer(HTTPStatus.BAD_REQUEST, 8, "Query stopped"),
     QueryTooLarge: Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, 7, "Query too large"),
     WorkerLost: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "Worker lost"),
     ServiceBusy: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "Busy"),

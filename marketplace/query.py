@@ -26,6 +26,7 @@ from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.discovery import unknown
+from marketplace.engine.cancellation import Cancellation
 from marketplace.engine.query_messages import OutputFormat
 from marketplace.engine.statement import Statement
 from marketplace.engine.view_map import BoundTable, ViewMap, view_map
@@ -78,13 +79,19 @@ class Querying:
         self._releases = ReleaseShelf()
 
     def run(
-        self, principal: Principal, sql: str, output: OutputFormat, *, project: str | None = None
+        self,
+        principal: Principal,
+        sql: str,
+        output: OutputFormat,
+        *,
+        project: str | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Delivery:
         """Answer one SELECT over the tables that the caller's agreements let out.
 
         Returns once the first bytes are there. Raises WrongProject, StatementRefused,
         UnknownDataset (also for what the caller may not know of), AccessDenied, QueryFailed,
-        QueryTimedOut, QueryTooLarge, ServiceBusy.
+        QueryTimedOut, QueryTooLarge, ServiceBusy, QueryStopped where `cancellation` says so before.
         """
         check_project(principal, project)
         permit = self._decide(principal, self._check(principal, sql))
@@ -92,7 +99,12 @@ class Querying:
         try:
             views = held.enter_context(self._views(permit.readings))
             result = self._workers.run(
-                views, sql, output, deadline=self._deadline, caller=principal.person_id
+                views,
+                sql,
+                output,
+                deadline=self._deadline,
+                caller=principal.person_id,
+                cancellation=cancellation,
             )
         except BaseException as error:
             held.close()

@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.exceptions import SerializationException
 from litestar.params import SkipValidation
+from litestar.types import Receive
 
 from marketplace.errors import RequestMalformed
 from marketplace.identity.principal import Principal
@@ -27,6 +28,12 @@ class Call(Request[Principal, None, State]):
             return await super().json()
         except (UnicodeDecodeError, RecursionError) as error:
             raise SerializationException from error
+
+
+async def until_gone(receive: Receive) -> None:
+    """Wait until the caller has closed the connection, once the call's body was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def refuse_nul(request: Request[Any, Any, Any]) -> None:

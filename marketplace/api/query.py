@@ -1,5 +1,6 @@
 """SQL in, the rows and columns agreed out, in the format that the caller accepts."""
 
+import asyncio
 from contextlib import ExitStack
 
 from litestar import post
@@ -7,11 +8,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from access_policies.vocabulary import Action
-from marketplace.api.call import Call, Given
+from marketplace.api.call import Call, Given, until_gone
 from marketplace.api.lanes import Lane
 from marketplace.api.media_types import MEDIA_TYPES, negotiate
 from marketplace.api.result_response import ResultResponse
 from marketplace.delivery import Delivery
+from marketplace.engine.cancellation import Cancellation
 from marketplace.identity.principal import Principal
 from marketplace.query import Querying
 from marketplace.wire import QueryRequest
@@ -51,9 +53,16 @@ async def run_query(
     media_type, output = negotiate(request.headers.get("accept", "*/*"))
     with ExitStack() as held:
         held.enter_context(queries.place(principal.person_id))
-        delivery = await queries.run(
-            querying.run, principal, data.sql, output, project=data.project
+        cancellation = Cancellation()
+        running = queries.run(
+            querying.run,
+            principal,
+            data.sql,
+            output,
+            project=data.project,
+            cancellation=cancellation,
         )
+        delivery = await _unless_gone(request, asyncio.ensure_future(running), cancellation)
         return ResultResponse(
             delivery,
             media_type=media_type,
@@ -61,6 +70,20 @@ async def run_query(
             lane=queries,
             held=held.pop_all(),
         )
+
+
+async def _unless_gone(
+    request: Call, running: asyncio.Future[Delivery], cancellation: Cancellation
+) -> Delivery:
+    """Wait for the first bytes, and stop the work where the caller leaves before them."""
+    gone = asyncio.create_task(until_gone(request.receive))
+    try:
+        await asyncio.wait((gone, running), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        if not running.done():
+            cancellation.cancel()
+    return await running
 
 
 def _headers(delivery: Delivery) -> dict[str, str]:

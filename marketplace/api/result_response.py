@@ -9,6 +9,7 @@ from typing import Protocol
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
+from marketplace.api.call import until_gone
 from marketplace.api.lanes import Lane
 
 _log = logging.getLogger(__name__)
@@ -78,6 +79,5 @@ class ResultResponse(ASGIResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _stop_when_gone(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await until_gone(receive)
         await self._lane.run(self._delivery.close)

@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 from pathlib import Path
 from time import monotonic
 
+from catalogue.errors import Problem
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
 from marketplace.engine.query_messages import Bind, OutputFormat, Run, TableFiles
@@ -69,6 +70,10 @@ class BoundWorker:
             return False
         share, of = _WEARY
         return self._process.alive and self._process.resident() * of < self._limits.memory * share
+
+    def stop(self, reason: Problem) -> None:
+        """Kill the process, from any thread; whoever waits for its answer is told the reason."""
+        self._process.stop(reason)
 
     def close(self) -> None:
         """End the process."""

@@ -14,6 +14,8 @@ from typing import Self
 
 import msgspec
 
+from catalogue.errors import Problem
+from marketplace.engine.cancellation import Cancellation
 from marketplace.engine.frames import FrameKind
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call
@@ -73,25 +75,28 @@ class QueryWorkers:
         *,
         deadline: float | None = None,
         caller: str = "",
+        cancellation: Cancellation | None = None,
     ) -> "ResultStream":
         """Run a statement that `parse` let through over the tables of `views`, and nothing else.
 
         Waits for the first bytes of the result, so that an error before them is raised here:
         QueryFailed, QueryTimedOut, QueryTooLarge, WorkerLost, or ServiceBusy. `deadline` is in
         seconds of work, waiting for a worker included. `caller` is whoever the places are counted
-        for; all that name none are one.
+        for; all that name none are one. Raises QueryStopped where `cancellation` says so before
+        the first bytes.
         """
+        cancellation = cancellation or Cancellation()
         until = monotonic() + (self._limits.deadline if deadline is None else deadline)
         worker = self._take(view_map(views), caller, until)
         used = worker.used
         try:
-            return self._begin(worker, sql, output, until)
+            return self._begin(worker, sql, output, until, cancellation)
         except WorkerLost:
             if not used:
                 raise
         # It was killed while it was idle or as it was asked, and nothing of its answer was seen.
         worker = self._take(view_map(views), caller, until, fresh=True)
-        return self._begin(worker, sql, output, until)
+        return self._begin(worker, sql, output, until, cancellation)
 
     def _take(
         self, views: ViewMap, caller: str, until: float, *, fresh: bool = False
@@ -100,14 +105,21 @@ class QueryWorkers:
         return self._pool.take(views, caller, patience=patience, fresh=fresh)
 
     def _begin(
-        self, worker: BoundWorker, sql: str, output: OutputFormat, until: float
+        self,
+        worker: BoundWorker,
+        sql: str,
+        output: OutputFormat,
+        until: float,
+        cancellation: Cancellation,
     ) -> "ResultStream":
         try:
             call = worker.run(sql, output, max(until - monotonic(), 0.001))
         except BaseException:
             self._pool.give_back(worker, fit=False)
             raise
-        return ResultStream(self._pool, worker, call, self._limits).begin()
+        stream = ResultStream(self._pool, worker, call, self._limits)
+        cancellation.attach(stream.stop)
+        return stream.begin()
 
     def close(self) -> None:
         """End every process."""
@@ -153,6 +165,12 @@ class ResultStream(Iterator[bytes]):
         if piece is None:
             raise StopIteration
         return piece
+
+    def stop(self, reason: Problem) -> None:
+        """Kill its worker while it is this stream's; whoever waits for bytes gets the reason."""
+        with self._closing:
+            if not self._closed:
+                self._worker.stop(reason)
 
     def close(self) -> None:
         """End it; the worker is kept only where it has ended its answer by itself."""

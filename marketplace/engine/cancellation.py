@@ -1,0 +1,36 @@
+"""Stopping a query from outside while whoever runs it still waits for its first bytes."""
+
+from collections.abc import Callable
+from threading import Lock
+
+from catalogue.errors import Problem
+from marketplace.errors import QueryStopped
+
+
+class Cancellation:
+    """Given to work when it begins; `cancel` stops that work at once, from any thread."""
+
+    def __init__(self) -> None:
+        self._stop: Callable[[Problem], None] | None = None
+        self._cancelled = False
+        self._guard = Lock()
+
+    def cancel(self) -> None:
+        """Let the work end with QueryStopped, also where it has yet to come to a worker."""
+        with self._guard:
+            self._cancelled = True
+            stop = self._stop
+        if stop is not None:
+            stop(_stopped())
+
+    def attach(self, stop: Callable[[Problem], None]) -> None:
+        """Say how the work is stopped from now on; that is done here if it was cancelled before."""
+        with self._guard:
+            self._stop = stop
+            cancelled = self._cancelled
+        if cancelled:
+            stop(_stopped())
+
+
+def _stopped() -> QueryStopped:
+    return QueryStopped("The caller left before the result was there.")
