@@ -18,6 +18,7 @@ from connectors.errors import SourceInterrupted
 from connectors.source import Fetched
 from connectors.upload import Spool
 from marketplace.api.call import Call, Given
+from marketplace.api.content_digest import announced_sha256
 from marketplace.api.descriptions import published_release
 from marketplace.api.lanes import Lane
 from marketplace.bootstrap import Marketplace
@@ -52,6 +53,13 @@ _Parent = Annotated[
 
 
 _Line = Annotated[int | None, QueryParameter(ge=1, le=_LARGEST_NUMBER)]
+_Digest = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Content-Digest",
+        description="sha-256=:<base64>: of the file (RFC 9530): refused if another arrived.",
+    ),
+]
 
 
 def ingest_options(
@@ -119,6 +127,7 @@ async def publish_release(
     options: Given[IngestOptions],
     details: Given[DatasetDetails],
     parent: _Parent = None,
+    digest: _Digest = None,
     table: _Table = None,
     filename: _FileName = None,
 ) -> PublishedRelease:
@@ -128,6 +137,7 @@ async def publish_release(
     """
     address = DatasetAddress(organisation, dataset).table(table or dataset)
     number = _release_number(parent)
+    sha256 = announced_sha256(digest)
     spool = Spool(
         marketplace.scratch.path,
         name=_file_name(request, filename),
@@ -137,6 +147,7 @@ async def publish_release(
 
     def publish(file: Fetched) -> PublishedRelease:
         try:
+            _compare(file, sha256)
             published = marketplace.publishing.publish(
                 principal,
                 file.path,
@@ -188,6 +199,14 @@ async def _next_piece(pieces: AsyncIterator[bytes], stall: float) -> bytes | Non
         # So the framework says that the connection ended before the end of the body.
         reason = "The sender stopped before the file was whole."
     raise SourceInterrupted(reason, next_step="Send it again.")
+
+
+def _compare(file: Fetched, announced: str | None) -> None:
+    if announced not in (None, file.sha256):
+        raise SourceInterrupted(
+            "What arrived is not the file that was announced: its SHA-256 differs.",
+            next_step="Send it again.",
+        )
 
 
 def _file_name(request: Call, given: str | None) -> str:

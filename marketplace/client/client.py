@@ -10,6 +10,7 @@ from marketplace.client.errors import InvalidCall
 from marketplace.client.files import (
     Report,
     check_target,
+    content_digest,
     media_type_for,
     pieces_of,
     write_whole,
@@ -145,7 +146,12 @@ class Client:
         """
         path = Path(path)
         size = path.stat().st_size
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(size),
+            # So a file that is altered on its way, or while it is sent, is refused.
+            "Content-Digest": content_digest(path),
+        }
         if parent is not None:
             headers["If-Match"] = f'"{parent:d}"'
         return self._transport.upload(

@@ -1,5 +1,7 @@
 """Results into files and files into uploads, piece by piece and whole or not at all."""
 
+import base64
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -61,6 +63,13 @@ def write_whole(body: Body, path: Path) -> None:
         else:
             while piece := body.read(_PIECE):
                 file.write(piece)
+
+
+def content_digest(path: Path) -> str:
+    """The value of the header Content-Digest (RFC 9530) for a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+    return f"sha-256=:{base64.b64encode(digest).decode()}:"
 
 
 def pieces_of(path: Path, size: int, progress: Report | None) -> Iterator[bytes]:

@@ -1,6 +1,9 @@
 """Uploads that are slow, silent or too many: each is ended or refused, and nobody else waits for it."""
 
+import base64
+import hashlib
 import json
+import os
 import selectors
 import socket
 from contextlib import ExitStack
@@ -8,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import urllib3
+
+from marketplace.client import MarketplaceProblem, connect
 
 RELEASES = "/api/v1/datasets/mhclg/homes/releases?filename=homes.csv"
 FILE = b"area,households\nLeeds,1200\n"
@@ -104,3 +110,54 @@ def test_one_person_uploads_two_files_at_a_time_and_then_may_again(service: Any)
         assert [answer_on(connection)[0] for connection in connections] == [409, 409]
     assert upload(service)[0] == 409
     assert service.publishing.begun.acquire(timeout=20)
+
+
+def content_digest(file: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(file).digest()).decode()}:"
+
+
+@pytest.mark.parametrize("others", ["", "md5=:1B2M2Y8AsgTpgAmY7PhCfg==:, ", "unixsum=:30637:,"])
+def test_a_file_with_the_digest_that_was_announced_is_taken(service: Any, others: str) -> None:
+    assert upload(service, Content_Digest=others + content_digest(FILE))[0] == 409
+    assert service.publishing.taken == [FILE]
+
+
+def test_a_file_that_was_altered_on_its_way_is_refused_and_nothing_is_kept(service: Any) -> None:
+    status, problem = upload(service, Content_Digest=content_digest(FILE + b" "))
+    assert (status, problem["type"]) == (400, "/problems/source-interrupted")
+    assert "SHA-256" in problem["detail"]
+    assert service.publishing.taken == []
+    assert spooled(service) == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["sha-256=", "sha-256=:", "sha-256=::", "sha-256=:YWJj:", "sha-256=abc", "sha-256=:@@@@:"],
+)
+def test_a_digest_that_is_none_is_refused(service: Any, header: str) -> None:
+    status, problem = upload(service, Content_Digest=header)
+    assert (status, problem["type"]) == (400, "/problems/request-malformed")
+
+
+def test_a_file_that_changes_while_the_client_sends_it_is_refused(
+    service: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "homes.csv"
+    path.write_bytes(FILE * 150_000)
+
+    def alter(done: int, total: int | None) -> None:
+        with path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"X")
+
+    settings = service.parts.settings
+    service.parts.settings = msgspec.structs.replace(settings, upload_limit=2**24)
+    try:
+        with connect(service.url, token=service.token) as client:
+            for progress, kind in ((None, "release-conflict"), (alter, "source-interrupted")):
+                with pytest.raises(MarketplaceProblem) as caught:
+                    client.publish(path, "mhclg.homes", progress=progress)
+                assert caught.value.type == f"/problems/{kind}"
+    finally:
+        service.parts.settings = settings
+    assert service.publishing.taken == [FILE * 150_000]
