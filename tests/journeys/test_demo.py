@@ -179,7 +179,9 @@ def test_the_commands_of_the_readme_work_on_the_kept_world(
     assert "679" in said
     assert re.search(r"until +the end of 31 January 2027", said)
     assert "474674" in said
-    assert "Its owner revoked it. The reason given: The purpose has ended." in " ".join(said.split())
+    assert "Its owner revoked it. The reason given: The purpose has ended." in " ".join(
+        said.split()
+    )
     assert "leeds.spending release 3" in said
     assert Path("sheffield.parquet").stat().st_size > 0
 
