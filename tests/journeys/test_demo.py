@@ -150,9 +150,14 @@ def test_the_log_is_whole_and_its_copies_are_found_out(told: Told):
 
 def test_what_the_readme_shows_of_the_demo_is_what_the_demo_says(told: Told):
     (sample,) = blocks("text")[:1]
-    said = " ".join(told.text.split())
+    said = _as_told(told.text)
     for paragraph in re.split(r"\n(?=  ✔|\d of 6|  \S|\n)", sample):
-        assert " ".join(paragraph.split()) in said
+        assert _as_told(paragraph) in said
+
+
+def _as_told(text: str) -> str:
+    """On one line, and with any number of entries: each audited act more would change the README."""
+    return re.sub(r"[\d,]+ entries", "N entries", " ".join(text.split()))
 
 
 def test_the_kept_world_has_everybodys_token_for_its_owner_alone(
