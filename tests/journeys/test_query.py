@@ -32,6 +32,16 @@ def test_a_member_gets_the_rows_of_the_agreed_place_whichever_code_names_it(worl
     ]
 
 
+@pytest.mark.parametrize("named", ["Sheffield", "E08000019", "E08000039"])
+def test_a_place_is_found_under_its_old_and_its_new_code(world, named: str) -> None:
+    world.publish("area_code,households\nE08000019,590\nE08000039,614\nE08000012,1200\n")
+    world.share(rows=RowsInPlaces(places=(named,)))
+    assert world.query("SELECT households FROM mhclg.homes ORDER BY ALL") == [
+        {"households": 590},
+        {"households": 614},
+    ]
+
+
 def test_a_table_without_a_place_column_cannot_be_shared_by_place(world) -> None:
     world.publish("payment,amount\n1,2.50\n2,3.50\n")
     with pytest.raises(InvalidSharing):
