@@ -17,7 +17,7 @@ from marketplace.clock import Clock, system_clock
 from marketplace.database import Database, open_database
 from marketplace.discovery import Discovery
 from marketplace.engine.limits import Limits
-from marketplace.engine.workers import QueryWorkers
+from marketplace.engine.query.workers import QueryWorkers
 from marketplace.extracts import Extracts
 from marketplace.housekeeping import Housekeeping
 from marketplace.publish import Publishing

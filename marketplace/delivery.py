@@ -12,7 +12,7 @@ from access_policies import revision
 from catalogue.errors import Problem
 from marketplace.clock import Clock
 from marketplace.database import Database
-from marketplace.engine.workers import ResultStream
+from marketplace.engine.query.workers import ResultStream
 from marketplace.errors import AccessEnded
 
 # How long a running stream may go without looking at the policy revision again.

@@ -28,7 +28,7 @@ from connectors.verified_cache import VerifiedCache
 from marketplace import extract_records
 from marketplace.clock import Clock
 from marketplace.database import Database
-from marketplace.engine.extract import EveryRow, ResolvedRows, RowsAmong, build_extract
+from marketplace.engine.extract.build import EveryRow, ResolvedRows, RowsAmong, build_extract
 from marketplace.engine.limits import Limits
 from marketplace.engine.written_file import WrittenFile
 from marketplace.errors import AccessDenied

@@ -31,7 +31,7 @@ from marketplace import enforcement
 from marketplace.audit.entries import Entry, EntryKind, record
 from marketplace.clock import Clock
 from marketplace.database import Database
-from marketplace.engine.ingest import Ingested, IngestOptions, Progress, ingest
+from marketplace.engine.ingest.ingest import Ingested, IngestOptions, Progress, ingest
 from marketplace.engine.limits import Limits
 from marketplace.engine.written_file import WrittenFile
 from marketplace.errors import ServiceBusy

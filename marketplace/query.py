@@ -26,11 +26,11 @@ from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.discovery import unknown
-from marketplace.engine.cancellation import Cancellation
-from marketplace.engine.query_messages import OutputFormat
-from marketplace.engine.statement import Statement
-from marketplace.engine.view_map import BoundTable, ViewMap, view_map
-from marketplace.engine.workers import QueryWorkers
+from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.statement import Statement
+from marketplace.engine.query.view_map import BoundTable, ViewMap, view_map
+from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import StatementRefused, Unauthenticated
 from marketplace.extracts import Extracts
 from marketplace.identity.principal import Principal

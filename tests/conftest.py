@@ -20,7 +20,7 @@ from connectors.stores import open_store
 from marketplace.database import Database, open_database
 
 if TYPE_CHECKING:
-    from marketplace.engine.ingest_job import Ingested, Progress
+    from marketplace.engine.ingest.ingest_job import Ingested, Progress
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -179,9 +179,9 @@ class ReadFile:
     ) -> ReadTable:
         from pyarrow import parquet
 
-        from marketplace.engine.ingest_job import IngestOptions
+        from marketplace.engine.ingest.ingest_job import IngestOptions
+        from marketplace.engine.ingest.read_table import read_table
         from marketplace.engine.limits import Limits
-        from marketplace.engine.read_table import read_table
 
         folder = self._folder / uuid4().hex
         into = folder / "into"

@@ -1,6 +1,6 @@
 """The formats a result can have, chosen by the Accept header (RFC 9110, section 12.5.1)."""
 
-from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import OutputFormat
 from marketplace.errors import FormatNotOffered
 
 # The first is what a caller gets who accepts anything.

@@ -22,7 +22,7 @@ from marketplace.api.content_digest import announced_sha256
 from marketplace.api.descriptions import published_release
 from marketplace.api.lanes import Lane
 from marketplace.bootstrap import Marketplace
-from marketplace.engine.ingest_job import DateOrder, IngestOptions
+from marketplace.engine.ingest.ingest_job import DateOrder, IngestOptions
 from marketplace.errors import RequestMalformed
 from marketplace.identity.principal import Principal
 from marketplace.plain_text import check_lines, is_plain

@@ -13,7 +13,7 @@ from marketplace.api.lanes import Lane
 from marketplace.api.media_types import MEDIA_TYPES, negotiate
 from marketplace.api.result_response import ResultResponse
 from marketplace.delivery import Delivery
-from marketplace.engine.cancellation import Cancellation
+from marketplace.engine.query.cancellation import Cancellation
 from marketplace.identity.principal import Principal
 from marketplace.query import Querying
 from marketplace.wire import QueryRequest

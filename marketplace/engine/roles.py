@@ -22,10 +22,10 @@ class Role(StrEnum):
 # Each module has `open_worker(limits, scratch) -> Worker`. It is imported before confinement, with
 # all that it needs: afterwards not even Python's own library can be read.
 MODULES = {
-    Role.PARSE: "marketplace.engine.parsing",
-    Role.QUERY: "marketplace.engine.querying",
-    Role.EXTRACT: "marketplace.engine.extracting",
-    Role.INGEST: "marketplace.engine.ingesting",
+    Role.PARSE: "marketplace.engine.query.parsing",
+    Role.QUERY: "marketplace.engine.query.querying",
+    Role.EXTRACT: "marketplace.engine.extract.extracting",
+    Role.INGEST: "marketplace.engine.ingest.ingesting",
 }
 
 

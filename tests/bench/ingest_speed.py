@@ -16,7 +16,7 @@ from time import perf_counter, sleep
 
 import duckdb
 
-from marketplace.engine.ingest import IngestOptions, ingest
+from marketplace.engine.ingest.ingest import IngestOptions, ingest
 from marketplace.engine.limits import Limits
 
 _BYTES_PER_ROW = 159

@@ -15,11 +15,11 @@ import pytest
 
 from catalogue.address import TableAddress
 from catalogue.errors import Problem
-from marketplace.engine.extract import RowsAmong, build_extract
+from marketplace.engine.extract.build import RowsAmong, build_extract
 from marketplace.engine.limits import Limits
-from marketplace.engine.query_messages import OutputFormat
-from marketplace.engine.view_map import BoundTable, ViewMap
-from marketplace.engine.workers import QueryWorkers
+from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.view_map import BoundTable, ViewMap
+from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import QueryFailed, QueryTimedOut, QueryTooLarge, StatementRefused
 
 CORPUS = Path(__file__).parent.parent / "fixtures" / "adversarial" / "sql.jsonl"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from marketplace.engine.csv_rows import DELIMITERS
+from marketplace.engine.ingest.csv_rows import DELIMITERS
 from marketplace.errors import FileUnreadable
 
 # Letters that no type but text is made of, with everything that CSV and encodings get wrong.

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from marketplace.engine.ingest import IngestOptions, ingest
+from marketplace.engine.ingest.ingest import IngestOptions, ingest
 from marketplace.engine.limits import Limits
 
 # Narrow rows; long rows with line ends and quotes in their cells, of which DuckDB holds 2,048 in

@@ -15,7 +15,7 @@ from marketplace import bootstrap
 from marketplace.bootstrap import Marketplace
 from marketplace.client import Client, connect
 from marketplace.delivery import Delivery
-from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import OutputFormat
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pytest
 
 from marketplace.client import MarketplaceProblem, connect
-from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import OutputFormat
 from marketplace.errors import Unauthenticated
 from marketplace.identity import secondments
 from marketplace.identity.tokens import TokenRecord, authenticate

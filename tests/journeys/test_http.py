@@ -22,8 +22,8 @@ from marketplace.audit import entries
 from marketplace.audit.entries import EntryKind
 from marketplace.audit.receipt import Receipt
 from marketplace.client import Client, MarketplaceProblem, StreamCut
-from marketplace.engine.cancellation import Cancellation
-from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.query_messages import OutputFormat
 from marketplace.errors import QueryStopped
 from marketplace.wire import ApprovalForm, RowsInPlaces, ScopeOfTable, ShareRequestForm
 

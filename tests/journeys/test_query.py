@@ -11,7 +11,7 @@ from access_policies.vocabulary import Audience
 from catalogue.errors import UnknownDataset
 from marketplace.audit import entries
 from marketplace.audit.entries import EntryKind
-from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import OutputFormat
 from marketplace.errors import (
     AccessDenied,
     AccessEnded,

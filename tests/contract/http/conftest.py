@@ -20,7 +20,7 @@ from catalogue.errors import ReleaseConflict
 from connectors.local_store import LocalStore
 from marketplace.bootstrap import Marketplace
 from marketplace.database import Database, open_database
-from marketplace.engine.cancellation import Cancellation
+from marketplace.engine.query.cancellation import Cancellation
 from marketplace.identity import organisations, people, projects, tokens
 from marketplace.scratch import Scratch
 from marketplace.serve import running

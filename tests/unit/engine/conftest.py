@@ -8,8 +8,8 @@ import pytest
 
 from catalogue.address import TableAddress
 from marketplace.engine.limits import Limits
-from marketplace.engine.view_map import BoundTable
-from marketplace.engine.workers import QueryWorkers
+from marketplace.engine.query.view_map import BoundTable
+from marketplace.engine.query.workers import QueryWorkers
 
 WriteParquet = Callable[[str, str], Path]
 Bind = Callable[..., BoundTable]

@@ -7,9 +7,9 @@ from threading import Event
 import pytest
 
 from catalogue.errors import Problem
-from marketplace.engine.cancellation import Cancellation
-from marketplace.engine.query_messages import OutputFormat
-from marketplace.engine.workers import QueryWorkers
+from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import QueryStopped
 
 ENDLESS = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"

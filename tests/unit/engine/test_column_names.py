@@ -4,7 +4,7 @@ import pytest
 
 from catalogue.address import check_identifier
 from catalogue.table_schema import Column, TableSchema
-from marketplace.engine.column_names import name_columns
+from marketplace.engine.ingest.column_names import name_columns
 from marketplace.errors import FileUnreadable
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from catalogue.errors import ContractBroken
 from catalogue.table_schema import Column, TableSchema
-from marketplace.engine.ingest_job import DateOrder
+from marketplace.engine.ingest.ingest_job import DateOrder
 from marketplace.errors import FileUnreadable
 
 D = Decimal

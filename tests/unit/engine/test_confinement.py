@@ -14,13 +14,13 @@ import duckdb
 import pytest
 
 from marketplace.engine.confinement import landlock_version
-from marketplace.engine.extract import EveryRow, ExtractRequest
+from marketplace.engine.extract.build import EveryRow, ExtractRequest
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import ConfinedProcess, perform
-from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.view_map import BoundTable
+from marketplace.engine.query.workers import QueryWorkers
 from marketplace.engine.roles import Role
-from marketplace.engine.view_map import BoundTable
-from marketplace.engine.workers import QueryWorkers
 from marketplace.errors import QueryFailed, WorkerLost
 
 WriteParquet = Callable[[str, str], Path]
@@ -195,8 +195,8 @@ def test_a_worker_leaves_when_the_service_is_gone(tmp_path: Path) -> None:
 import os, sys
 from pathlib import Path
 from marketplace.engine.limits import Limits
-from marketplace.engine.query_messages import OutputFormat
-from marketplace.engine.workers import QueryWorkers
+from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.workers import QueryWorkers
 workers = QueryWorkers(Limits(), bound_limit=1, spares=0, scratch=Path(sys.argv[1]))
 stream = workers.run((), "SELECT i FROM range(100000000000) t(i)", OutputFormat.ARROW)
 print(stream.pid, flush=True)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from marketplace.engine.text_file import RecordScan
+from marketplace.engine.ingest.text_file import RecordScan
 from marketplace.errors import FileUnreadable
 
 PLAIN = "name,note\nZoë,café\nBob,£5 € off\n"

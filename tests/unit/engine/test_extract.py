@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from pyarrow import parquet
 
-from marketplace.engine.extract import EveryRow, RowsAmong, build_extract
+from marketplace.engine.extract.build import EveryRow, RowsAmong, build_extract
 from marketplace.engine.limits import Limits
 from marketplace.engine.written_file import digest
 from marketplace.errors import QueryFailed, QueryTimedOut

@@ -14,11 +14,11 @@ from pyarrow import parquet
 from catalogue.dataset import ColumnStatistics
 from catalogue.errors import ContractBroken
 from catalogue.table_schema import Column, TableSchema
-from marketplace.engine import parquet_file
-from marketplace.engine.ingest_job import IngestOptions
+from marketplace.engine.ingest import parquet_file
+from marketplace.engine.ingest.ingest_job import IngestOptions
+from marketplace.engine.ingest.parquet_checking import refuse_contradictions
+from marketplace.engine.ingest.read_table import read_table
 from marketplace.engine.limits import Limits
-from marketplace.engine.parquet_checking import refuse_contradictions
-from marketplace.engine.read_table import read_table
 from marketplace.errors import FileUnreadable
 
 

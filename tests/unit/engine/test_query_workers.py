@@ -15,11 +15,11 @@ import pytest
 from marketplace.engine import watch
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
-from marketplace.engine.query_messages import OutputFormat
-from marketplace.engine.view_map import BoundTable, ViewMap, view_map
+from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.view_map import BoundTable, ViewMap, view_map
+from marketplace.engine.query.worker_pool import BoundWorker
+from marketplace.engine.query.workers import QueryWorkers
 from marketplace.engine.watch import Budget
-from marketplace.engine.worker_pool import BoundWorker
-from marketplace.engine.workers import QueryWorkers
 from marketplace.errors import (
     QueryFailed,
     QueryTimedOut,

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from marketplace.engine.query_messages import OutputFormat
-from marketplace.engine.workers import QueryWorkers
+from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import QueryFailed
 
 

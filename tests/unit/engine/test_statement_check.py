@@ -2,8 +2,8 @@
 
 import pytest
 
-from marketplace.engine import functions
-from marketplace.engine.workers import QueryWorkers
+from marketplace.engine.query import functions
+from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import StatementRefused
 
 SHORT = ("liverpool", "temporary_accommodation")

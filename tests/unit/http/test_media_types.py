@@ -1,7 +1,7 @@
 import pytest
 
 from marketplace.api.media_types import negotiate
-from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import OutputFormat
 from marketplace.errors import FormatNotOffered
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from catalogue.table_schema import Column
-from marketplace.engine.column_types import (
+from marketplace.engine.ingest.column_types import (
     TEXT,
     Conventions,
     expectation,

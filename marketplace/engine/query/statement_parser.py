@@ -7,10 +7,10 @@ from pathlib import Path
 
 from catalogue.errors import Problem
 from marketplace.engine.limits import Limits
-from marketplace.engine.parse_messages import Parse
 from marketplace.engine.process import Call, ConfinedProcess
+from marketplace.engine.query.parse_messages import Parse
+from marketplace.engine.query.statement import Statement, check_text, check_tree
 from marketplace.engine.roles import Role
-from marketplace.engine.statement import Statement, check_text, check_tree
 from marketplace.errors import QueryTooLarge, StatementRefused
 
 _PARSE_SECONDS = 10.0

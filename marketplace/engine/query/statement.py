@@ -13,7 +13,7 @@ import msgspec
 
 from catalogue.address import RESERVED_NAMES, check_identifier
 from catalogue.errors import InvalidAddress
-from marketplace.engine import functions
+from marketplace.engine.query import functions
 from marketplace.errors import StatementRefused
 
 _MOST_BYTES = 64 * 1024

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from marketplace.engine.table_rows import Row
+from marketplace.engine.ingest.table_rows import Row
 from marketplace.errors import FileUnreadable
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}

@@ -18,14 +18,13 @@ import duckdb
 
 from catalogue.errors import ContractBroken
 from catalogue.table_schema import TableSchema
-from marketplace.engine.column_names import columns_meant, name_columns, title_of
-from marketplace.engine.column_plan import ColumnPlan, count_kinds
-from marketplace.engine.column_types import AREA_CODE, Conventions
-from marketplace.engine.ingest_job import Ingested, IngestOptions, Progress
-from marketplace.engine.instance import identifier, literal
-from marketplace.engine.parquet_writing import write_parquet
-from marketplace.engine.plain_csv import PlainCsv
-from marketplace.engine.table_rows import (
+from marketplace.engine.ingest.column_names import columns_meant, name_columns, title_of
+from marketplace.engine.ingest.column_plan import ColumnPlan, count_kinds
+from marketplace.engine.ingest.column_types import AREA_CODE, Conventions
+from marketplace.engine.ingest.ingest_job import Ingested, IngestOptions, Progress
+from marketplace.engine.ingest.parquet_writing import write_parquet
+from marketplace.engine.ingest.plain_csv import PlainCsv
+from marketplace.engine.ingest.table_rows import (
     FINDINGS_SHOWN,
     Headings,
     Rows,
@@ -33,6 +32,7 @@ from marketplace.engine.table_rows import (
     lines_of,
     write_plain_csv,
 )
+from marketplace.engine.instance import identifier, literal
 from marketplace.engine.written_file import WrittenFile
 from marketplace.errors import FileUnreadable
 

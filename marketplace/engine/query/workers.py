@@ -15,15 +15,15 @@ from typing import Self
 import msgspec
 
 from catalogue.errors import Problem
-from marketplace.engine.cancellation import Cancellation
 from marketplace.engine.frames import FrameKind
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call
-from marketplace.engine.query_messages import Ended, OutputFormat
-from marketplace.engine.statement import Statement
-from marketplace.engine.statement_parser import StatementParser
-from marketplace.engine.view_map import ViewMap, view_map
-from marketplace.engine.worker_pool import BoundWorker, WorkerPool
+from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.query_messages import Ended, OutputFormat
+from marketplace.engine.query.statement import Statement
+from marketplace.engine.query.statement_parser import StatementParser
+from marketplace.engine.query.view_map import ViewMap, view_map
+from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
 from marketplace.errors import QueryTooLarge, WorkerLost
 
 

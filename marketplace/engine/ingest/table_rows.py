@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from marketplace.engine.ingest_job import IngestOptions
+from marketplace.engine.ingest.ingest_job import IngestOptions
 from marketplace.errors import FileUnreadable
 
 Row = tuple[int, list[str]]

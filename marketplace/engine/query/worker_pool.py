@@ -8,9 +8,9 @@ from time import monotonic
 from catalogue.errors import Problem
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
-from marketplace.engine.query_messages import Bind, OutputFormat, Run, TableFiles
+from marketplace.engine.query.query_messages import Bind, OutputFormat, Run, TableFiles
+from marketplace.engine.query.view_map import ViewMap
 from marketplace.engine.roles import Role
-from marketplace.engine.view_map import ViewMap
 from marketplace.errors import ServiceBusy, WorkerLost
 
 _BIND_SECONDS = 30.0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from marketplace.engine.ingest_job import Progress
+from marketplace.engine.ingest.ingest_job import Progress
 from marketplace.errors import FileUnreadable
 
 ENCODINGS = frozenset(

@@ -14,12 +14,12 @@ from pyarrow import parquet
 
 from catalogue.errors import ContractBroken
 from catalogue.table_schema import Column, TableSchema, breaches
-from marketplace.engine.column_names import columns_meant, name_columns, title_of
-from marketplace.engine.ingest_job import Ingested, Progress
+from marketplace.engine.ingest.column_names import columns_meant, name_columns, title_of
+from marketplace.engine.ingest.ingest_job import Ingested, Progress
+from marketplace.engine.ingest.parquet_checking import damaged, refuse_contradictions, verify_pages
+from marketplace.engine.ingest.parquet_writing import column_types, write_parquet
+from marketplace.engine.ingest.text_table import first_place_column
 from marketplace.engine.instance import identifier, literal
-from marketplace.engine.parquet_checking import damaged, refuse_contradictions, verify_pages
-from marketplace.engine.parquet_writing import column_types, write_parquet
-from marketplace.engine.text_table import first_place_column
 from marketplace.errors import FileUnreadable
 
 _MOST_COLUMNS = 2000

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from marketplace.engine.engine_errors import ENGINE_ERRORS, told
-from marketplace.engine.extract import Extracted, ExtractRequest, RowsAmong
+from marketplace.engine.extract.build import Extracted, ExtractRequest, RowsAmong
 from marketplace.engine.frames import Output
 from marketplace.engine.instance import identifier, literal, open_instance, scan
 from marketplace.engine.limits import Limits

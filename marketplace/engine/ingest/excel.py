@@ -13,11 +13,11 @@ from pathlib import Path
 import python_calamine
 from python_calamine import CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-from marketplace.engine.ingest_job import IngestOptions
+from marketplace.engine.ingest.ingest_job import IngestOptions
+from marketplace.engine.ingest.sheet_xml import SheetFacts, facts_of
+from marketplace.engine.ingest.table_rows import Headings, Row, find_headings
+from marketplace.engine.ingest.text_table import TextTable
 from marketplace.engine.limits import Limits
-from marketplace.engine.sheet_xml import SheetFacts, facts_of
-from marketplace.engine.table_rows import Headings, Row, find_headings
-from marketplace.engine.text_table import TextTable
 from marketplace.errors import FileUnreadable
 
 _BYTES_PER_CELL = 64

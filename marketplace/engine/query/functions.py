@@ -3,7 +3,7 @@
 Every function that the pinned DuckDB has stands in it with a verdict and, where it is refused, the
 reason. A new version of DuckDB brings names without a verdict: a test fails until they have one.
 
-    python -m marketplace.engine.functions     adds new names (refused), drops those that are gone
+    python -m marketplace.engine.query.functions     adds new names (refused), drops those that are gone
 """
 
 import csv

@@ -15,9 +15,9 @@ import duckdb
 import msgspec
 
 from marketplace.engine.frames import Output
-from marketplace.engine.ingest_job import Ingested, IngestRequest
+from marketplace.engine.ingest.ingest_job import Ingested, IngestRequest
+from marketplace.engine.ingest.read_table import read_table
 from marketplace.engine.limits import Limits
-from marketplace.engine.read_table import read_table
 from marketplace.errors import QueryTooLarge
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import msgspec
 
 from catalogue.table_schema import TableSchema
-from marketplace.engine.csv_rows import CsvRows, choose_delimiter
-from marketplace.engine.excel import read_sheet
-from marketplace.engine.ingest_job import Ingested, IngestOptions, Progress
+from marketplace.engine.ingest.csv_rows import CsvRows, choose_delimiter
+from marketplace.engine.ingest.excel import read_sheet
+from marketplace.engine.ingest.ingest_job import Ingested, IngestOptions, Progress
+from marketplace.engine.ingest.parquet_file import read_parquet_file
+from marketplace.engine.ingest.table_rows import find_headings
+from marketplace.engine.ingest.text_file import prepare_text
+from marketplace.engine.ingest.text_table import TextTable, TextTableReading
 from marketplace.engine.instance import open_instance
 from marketplace.engine.limits import Limits
-from marketplace.engine.parquet_file import read_parquet_file
-from marketplace.engine.table_rows import find_headings
-from marketplace.engine.text_file import prepare_text
-from marketplace.engine.text_table import TextTable, TextTableReading
 from marketplace.errors import FileUnreadable
 
 _PARQUET = b"PAR1"

@@ -14,7 +14,7 @@ import msgspec
 from catalogue.address import check_identifier
 from catalogue.errors import InvalidAddress
 from catalogue.table_schema import TableSchema
-from marketplace.engine.ingest_job import (
+from marketplace.engine.ingest.ingest_job import (
     DateOrder,
     Ingested,
     IngestOptions,

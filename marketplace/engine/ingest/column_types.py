@@ -9,7 +9,7 @@ ones never guessed. Codes with a leading zero are text.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from marketplace.engine.ingest_job import DateOrder
+from marketplace.engine.ingest.ingest_job import DateOrder
 from marketplace.engine.instance import literal
 
 # What publishers write for "no value", in lower case and without space around it.

@@ -5,12 +5,12 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from marketplace.engine.encode import encode
 from marketplace.engine.engine_errors import ENGINE_ERRORS, is_fatal, told
 from marketplace.engine.frames import Output
 from marketplace.engine.instance import identifier, lock, open_instance, scan
 from marketplace.engine.limits import Limits
-from marketplace.engine.query_messages import Bind, Bound, Ended, Run, TableFiles
+from marketplace.engine.query.encode import encode
+from marketplace.engine.query.query_messages import Bind, Bound, Ended, Run, TableFiles
 
 # What an instance shows, as text. A read-only transaction keeps statements from changing tables
 # and views; attaching and detaching it does not stop.

@@ -16,7 +16,7 @@ from pyarrow import csv, ipc, parquet
 
 from marketplace.engine.frames import Output
 from marketplace.engine.instance import identifier
-from marketplace.engine.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import OutputFormat
 
 _ROWS = 65_536
 _ROWS_OF_A_GROUP = 122_880

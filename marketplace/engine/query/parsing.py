@@ -8,7 +8,7 @@ import msgspec
 from marketplace.engine.frames import Output
 from marketplace.engine.instance import lock, open_instance
 from marketplace.engine.limits import Limits
-from marketplace.engine.parse_messages import Parse, Parsed
+from marketplace.engine.query.parse_messages import Parse, Parsed
 from marketplace.errors import StatementRefused
 
 _ONE_SELECT = "Send one SELECT statement."

@@ -1,0 +1,1 @@
+"""Writing the Parquet files that hold exactly one scope of a table."""

@@ -1,0 +1,1 @@
+"""Reading a file that a publisher sent: typed, checked, and written as Parquet."""
