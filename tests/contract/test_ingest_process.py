@@ -12,8 +12,8 @@ from pyarrow import parquet
 from catalogue.dataset import ColumnStatistics
 from catalogue.errors import ContractBroken
 from catalogue.table_schema import Column, TableSchema
-from marketplace.engine.ingest.ingest import Ingested, IngestOptions, Progress, ingest
 from marketplace.engine.ingest import ingest as ingest_module
+from marketplace.engine.ingest.ingest import Ingested, IngestOptions, Progress, ingest
 from marketplace.engine.limits import Limits
 from marketplace.engine.written_file import WrittenFile, digest
 from marketplace.errors import FileUnreadable, WorkerLost
