@@ -22,6 +22,7 @@ from marketplace.extracts import Extracts
 from marketplace.housekeeping import Housekeeping
 from marketplace.publish import Publishing
 from marketplace.query import Querying
+from marketplace.query.permits import Permits
 from marketplace.scratch import Scratch
 from marketplace.settings import Settings
 from marketplace.sharing import Sharing
@@ -140,7 +141,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         ),
         querying=Querying(
             database=database,
-            decision_point=decision_point,
+            permits=Permits(database=database, decision_point=decision_point, clock=clock),
             extracts=extracts,
             workers=workers,
             clock=clock,

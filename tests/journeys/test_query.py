@@ -208,7 +208,7 @@ def test_no_bytes_leave_while_the_log_cannot_be_written(world, monkeypatch) -> N
     def broken(*_: object, **__: object) -> str:
         raise OSError("disk full")
 
-    monkeypatch.setattr("marketplace.query.record", broken)
+    monkeypatch.setattr("marketplace.query.permits.record", broken)
     with pytest.raises(OSError, match="disk full"):
         world.marketplace.querying.run(member, "SELECT * FROM mhclg.homes", OutputFormat.ARROW)
 

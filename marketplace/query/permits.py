@@ -1,13 +1,10 @@
-"""Journey 3 on one screen: SQL in, the rows and columns agreed out, every read provable.
+"""Whether a statement may read what it names: decided and recorded in one transaction.
 
-statement checked in a worker -> one decision per dataset, recorded -> extracts -> a worker runs the
-SQL unmodified -> bytes delivered while access lasts -> the record closed.
+One decision per dataset, permit or deny, is written before the first byte leaves, with what was
+asked, under which rule and policy revision; a second entry closes the read.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from sqlalchemy import Connection
 
@@ -24,17 +21,11 @@ from marketplace import enforcement
 from marketplace.audit.entries import Entry, EntryKind, record
 from marketplace.clock import Clock
 from marketplace.database import Database
-from marketplace.delivery import Delivery, Watch
 from marketplace.discovery import unknown
-from marketplace.engine.query.cancellation import Cancellation
-from marketplace.engine.query.query_messages import OutputFormat
 from marketplace.engine.query.statement import Statement
-from marketplace.engine.query.view_map import BoundTable, ViewMap, view_map
-from marketplace.engine.query.workers import QueryWorkers
-from marketplace.errors import StatementRefused, Unauthenticated
-from marketplace.extracts import Extracts
+from marketplace.errors import Unauthenticated
 from marketplace.identity.principal import Principal
-from marketplace.identity.tokens import check_project, renew
+from marketplace.identity.tokens import renew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,78 +48,21 @@ class Permit:
     entry: str
 
 
-class Querying:
-    """Runs the one query pipeline that every exit uses."""
+class Permits:
+    """Issues permits to read, and closes their records."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        decision_point: DecisionPoint,
-        extracts: Extracts,
-        workers: QueryWorkers,
-        clock: Clock,
-        deadline: float,
-    ) -> None:
+    def __init__(self, *, database: Database, decision_point: DecisionPoint, clock: Clock) -> None:
         self._database = database
         self._decision_point = decision_point
-        self._extracts = extracts
-        self._workers = workers
         self._clock = clock
-        self._deadline = deadline
         self._releases = ReleaseShelf()
 
-    def run(
-        self,
-        principal: Principal,
-        sql: str,
-        output: OutputFormat,
-        *,
-        project: str | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Delivery:
-        """Answer one SELECT over the tables that the caller's agreements let out.
+    def issue(self, principal: Principal, statement: Statement) -> Permit:
+        """Decide every table in the transaction that records the decisions, permit or deny.
 
-        Returns once the first bytes are there. Raises WrongProject, StatementRefused,
-        UnknownDataset (also for what the caller may not know of), AccessDenied, QueryFailed,
-        QueryTimedOut, QueryTooLarge, ServiceBusy, QueryStopped where `cancellation` says so before.
+        Raises UnknownDataset (also for what the caller may not know of), AccessDenied,
+        Unauthenticated.
         """
-        check_project(principal, project)
-        permit = self._decide(principal, self._check(principal, sql))
-        held = ExitStack()
-        try:
-            views = held.enter_context(self._views(permit.readings))
-            result = self._workers.run(
-                views,
-                sql,
-                output,
-                deadline=self._deadline,
-                caller=principal.person_id,
-                cancellation=cancellation,
-            )
-        except BaseException as error:
-            held.close()
-            self._close(permit, 0, 0, type(error).__name__)
-            raise
-        return Delivery(
-            result,
-            self._watch(permit),
-            entry=permit.entry,
-            releases={str(read.release.dataset): read.release.number for read in permit.readings},
-            held=held,
-            closing=partial(self._close, permit),
-        )
-
-    def _check(self, principal: Principal, sql: str) -> Statement:
-        try:
-            return self._workers.parse(sql)
-        except StatementRefused as refusal:
-            with self._database.writing() as connection:
-                self._record(connection, principal, sql, refusal=refusal, readings=())
-            raise
-
-    def _decide(self, principal: Principal, statement: Statement) -> Permit:
-        """Decide every table in the transaction that records the decisions, permit or deny."""
         refusal: Problem | None = None
         readings: tuple[Reading, ...] = ()
         with self._database.writing() as connection:
@@ -147,6 +81,32 @@ class Querying:
         if refusal is not None:
             raise refusal
         return Permit(principal=principal, readings=readings, revision=under, entry=entry)
+
+    def refuse(self, principal: Principal, sql: str, refusal: Problem) -> None:
+        """Record a statement that was refused before any table of it was known."""
+        with self._database.writing() as connection:
+            self._record(connection, principal, sql, refusal=refusal, readings=())
+
+    def still_stand(self, permit: Permit, connection: Connection) -> bool:
+        """Whether the same question gets the same grants and obligations again."""
+        try:
+            principal = renew(connection, permit.principal, now=self._clock())
+        except Unauthenticated:
+            return False
+        return all(
+            _same(self._ask(connection, principal, Action.QUERY, read.release.dataset), read)
+            for read in permit.readings
+        )
+
+    def close(self, permit: Permit, rows: int, sent: int, outcome: str) -> None:
+        """Close the record of a read with what it gave and how it ended."""
+        closing = Entry(
+            kind=EntryKind.READ_CLOSED,
+            facts={"read": permit.entry, "rows": rows, "bytes": sent, "outcome": outcome},
+            person={"person": permit.principal.person_id},
+        )
+        with self._database.writing() as connection:
+            record(connection, closing, now=self._clock())
 
     def _reading(
         self, connection: Connection, principal: Principal, parts: tuple[str, ...]
@@ -181,44 +141,6 @@ class Querying:
             connection, self._decision_point, principal, action, str(dataset), now=self._clock()
         )
 
-    @contextmanager
-    def _views(self, readings: tuple[Reading, ...]) -> Iterator[ViewMap]:
-        """The caller's tables as files in the cache, held there until the block ends."""
-        with ExitStack() as stack:
-            tables = []
-            for read in readings:
-                paths = self._extracts.pinned(read.table, read.scope)
-                tables.append(
-                    BoundTable(
-                        address=read.release.dataset.table(read.table.name),
-                        short=len(read.release.tables) == 1,
-                        files=stack.enter_context(paths),
-                    )
-                )
-            yield view_map(tuple(tables))
-
-    def _watch(self, permit: Permit) -> Watch:
-        boundaries = [permit.principal.valid_until]
-        boundaries += [r.decision.until for r in permit.readings if r.decision.until is not None]
-        return Watch(
-            self._database,
-            self._clock,
-            since=permit.revision,
-            until=min(boundaries),
-            still_stands=partial(self._still_stands, permit),
-        )
-
-    def _still_stands(self, permit: Permit, connection: Connection) -> bool:
-        """Whether the same question gets the same grants and obligations again."""
-        try:
-            principal = renew(connection, permit.principal, now=self._clock())
-        except Unauthenticated:
-            return False
-        return all(
-            _same(self._ask(connection, principal, Action.QUERY, read.release.dataset), read)
-            for read in permit.readings
-        )
-
     def _record(
         self,
         connection: Connection,
@@ -248,15 +170,6 @@ class Querying:
             },
         )
         return record(connection, entry, now=self._clock())
-
-    def _close(self, permit: Permit, rows: int, sent: int, outcome: str) -> None:
-        closing = Entry(
-            kind=EntryKind.READ_CLOSED,
-            facts={"read": permit.entry, "rows": rows, "bytes": sent, "outcome": outcome},
-            person={"person": permit.principal.person_id},
-        )
-        with self._database.writing() as connection:
-            record(connection, closing, now=self._clock())
 
 
 def _dataset_named(parts: tuple[str, ...]) -> DatasetAddress:

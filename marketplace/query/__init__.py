@@ -1,0 +1,5 @@
+"""Journey 3: SQL in, the rows and columns agreed out, every read provable."""
+
+from marketplace.query.querying import Querying
+
+__all__ = ["Querying"]
