@@ -27,8 +27,10 @@ class ReleaseShelf:
     def latest(self, connection: Connection, dataset: DatasetAddress) -> Release | None:
         """The newest release, if the dataset has one."""
         number = release_records.latest_number(connection, dataset)
-        if not number:
-            return None
+        return self.read(connection, dataset, number) if number else None
+
+    def read(self, connection: Connection, dataset: DatasetAddress, number: int) -> Release:
+        """The release of that number. Raises UnknownRelease."""
         with self._guard:
             found = self._shelved.get((dataset, number))
             if found is not None:

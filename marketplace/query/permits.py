@@ -4,6 +4,7 @@ One decision per dataset, permit or deny, is written before the first byte leave
 asked, under which rule and policy revision; a second entry closes the read.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -57,11 +58,18 @@ class Permits:
         self._clock = clock
         self._releases = ReleaseShelf()
 
-    def issue(self, principal: Principal, statement: Statement) -> Permit:
+    def issue(
+        self,
+        principal: Principal,
+        statement: Statement,
+        *,
+        releases: Mapping[str, int] | None = None,
+    ) -> Permit:
         """Decide every table in the transaction that records the decisions, permit or deny.
 
+        `releases` pins datasets by their address to a release; any other is read as it is newest.
         Raises UnknownDataset (also for what the caller may not know of), AccessDenied,
-        Unauthenticated.
+        UnknownRelease, Unauthenticated.
         """
         refusal: Problem | None = None
         readings: tuple[Reading, ...] = ()
@@ -70,7 +78,7 @@ class Permits:
             try:
                 principal = renew(connection, principal, now=self._clock())
                 readings = tuple(
-                    self._reading(connection, principal, parts)
+                    self._reading(connection, principal, parts, releases or {})
                     for parts in sorted(statement.tables)
                 )
             except Problem as problem:
@@ -109,7 +117,11 @@ class Permits:
             record(connection, closing, now=self._clock())
 
     def _reading(
-        self, connection: Connection, principal: Principal, parts: tuple[str, ...]
+        self,
+        connection: Connection,
+        principal: Principal,
+        parts: tuple[str, ...],
+        pinned: Mapping[str, int],
     ) -> Reading:
         dataset = _dataset_named(parts)
         release = self._releases.latest(connection, dataset)
@@ -125,6 +137,8 @@ class Permits:
             )
         if release is None:
             raise unknown(".".join(parts))
+        if str(dataset) in pinned:
+            release = self._releases.read(connection, dataset, pinned[str(dataset)])
         address = resolve_table(release, parts)
         table = next(table for table in release.tables if table.name == address.name)
         scope = enforcement.scope_of(decision, table)

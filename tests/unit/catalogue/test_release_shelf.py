@@ -1,10 +1,12 @@
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import Connection
 
 from catalogue import datasets, releases
 from catalogue.address import DatasetAddress
 from catalogue.dataset import DataFile, Dataset, Release, ReleaseTable
+from catalogue.errors import UnknownRelease
 from catalogue.release_shelf import ReleaseShelf
 from catalogue.table_schema import Column, TableSchema
 
@@ -46,3 +48,16 @@ def test_the_newest_release_is_read_once_and_the_next_is_noticed(database) -> No
         second = publish(connection, homes)
     with database.reading() as connection:
         assert shelf.latest(connection, homes) == second
+
+
+def test_an_earlier_release_is_read_by_its_number(database) -> None:
+    shelf = ReleaseShelf()
+    homes = DatasetAddress("mhclg", "homes")
+    with database.writing() as connection:
+        first = publish(connection, homes)
+        second = publish(connection, homes)
+    with database.reading() as connection:
+        assert shelf.latest(connection, homes) == second
+        assert shelf.read(connection, homes, 1) == first
+        with pytest.raises(UnknownRelease):
+            shelf.read(connection, homes, 3)
