@@ -1,4 +1,4 @@
-"""What one confined process may use."""
+"""What one confined process may use, and what one result may hold."""
 
 import msgspec
 
@@ -30,3 +30,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def engine_memory(self) -> int:
         """DuckDB's share of `memory`; the rest is for the interpreter and a result on its way."""
         return max(self.memory * 7 // 10, 64 * _MEBIBYTE)
+
+
+class ResultLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """The most that an agreement lets out in one result; None where it sets no bound.
+
+    `bytes` are those of the encoded result.
+    """
+
+    rows: int | None = None
+    bytes: int | None = None

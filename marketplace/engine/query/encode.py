@@ -1,4 +1,4 @@
-"""A result written as it comes, in one of four formats, without ever holding all of it.
+"""A result written as it comes, in one of five formats, without ever holding all of it.
 
 The statement itself runs as it was written. What a format cannot carry is put into words by a
 projection over its result, in DuckDB, so that it runs on all threads; the README lists how each
@@ -7,6 +7,7 @@ format writes each type.
 
 import json
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from pyarrow import csv, ipc, parquet
 
 from marketplace.engine.frames import Output
 from marketplace.engine.instance import identifier
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Compression, Encoding, OutputFormat
+from marketplace.errors import QueryTooLarge
 
 _ROWS = 65_536
 _ROWS_OF_A_GROUP = 122_880
@@ -33,52 +35,64 @@ _WITHOUT_ARROW = frozenset({"bit", "bignum", "geometry", "time with time zone"})
 _WITHOUT_PARQUET = _WITHOUT_ARROW | {"interval"}
 
 
-def encode(relation: DuckDBPyRelation, output_format: OutputFormat, output: Output) -> int:
-    """Run the relation and write its rows to `output`; returns how many there were."""
-    match output_format:
+def encode(
+    relation: DuckDBPyRelation, encoding: Encoding, output: Output, most_rows: int | None = None
+) -> int:
+    """Run the relation and write its rows to `output`; returns how many there were.
+
+    Raises QueryTooLarge in place of the rows that would be more than `most_rows`.
+    """
+    match encoding.format:
         case OutputFormat.ARROW:
-            return _write_arrow(relation, output)
+            return _write_arrow(relation, output, most_rows, encoding.compression)
         case OutputFormat.PARQUET:
-            return _write_parquet(relation, output)
+            return _write_parquet(relation, output, most_rows)
         case OutputFormat.CSV:
-            return _write_csv(relation, output)
+            return _write_csv(relation, output, most_rows)
         case OutputFormat.JSON:
-            return _write_json(relation, output)
+            return _write_json(relation, output, most_rows)
+        case OutputFormat.JSON_LINES:
+            return _write_json_lines(relation, output, most_rows)
 
 
-def _write_arrow(relation: DuckDBPyRelation, output: Output) -> int:
+def _write_arrow(
+    relation: DuckDBPyRelation, output: Output, most_rows: int | None, compression: Compression
+) -> int:
     reader = _project(relation, _arrow_cell).to_arrow_reader(_ROWS)
+    codec = None if compression is Compression.NONE else compression.value
+    options = ipc.IpcWriteOptions(compression=codec)
     rows = 0
-    with ipc.new_stream(pa.PythonFile(output, mode="w"), reader.schema) as writer:
-        for batch in reader:
+    sink = pa.PythonFile(output, mode="w")
+    with ipc.new_stream(sink, reader.schema, options=options) as writer:
+        for batch in _within(reader, most_rows):
             rows += batch.num_rows
             for part in _parts(batch):
                 writer.write_batch(part)
     return rows
 
 
-def _write_parquet(relation: DuckDBPyRelation, output: Output) -> int:
+def _write_parquet(relation: DuckDBPyRelation, output: Output, most_rows: int | None) -> int:
     reader = _project(relation, _parquet_cell).to_arrow_reader(_ROWS_OF_A_GROUP)
     rows = 0
     sink = pa.PythonFile(output, mode="w")
     with parquet.ParquetWriter(sink, reader.schema, compression="zstd") as writer:
-        for batch in reader:
+        for batch in _within(reader, most_rows):
             rows += batch.num_rows
             writer.write_table(pa.Table.from_batches([batch]))
     return rows
 
 
-def _write_csv(relation: DuckDBPyRelation, output: Output) -> int:
+def _write_csv(relation: DuckDBPyRelation, output: Output, most_rows: int | None) -> int:
     reader = _project(relation, _csv_cell, _harmless).to_arrow_reader(_ROWS)
     rows = 0
     with csv.CSVWriter(pa.PythonFile(_Copying(output), mode="w"), reader.schema) as writer:
-        for batch in reader:
+        for batch in _within(reader, most_rows):
             rows += batch.num_rows
             writer.write_batch(batch)
     return rows
 
 
-def _write_json(relation: DuckDBPyRelation, output: Output) -> int:
+def _write_json(relation: DuckDBPyRelation, output: Output, most_rows: int | None) -> int:
     columns = [
         {"name": name, "type": str(kind)}
         for name, kind in zip(relation.columns, relation.types, strict=True)
@@ -87,12 +101,62 @@ def _write_json(relation: DuckDBPyRelation, output: Output) -> int:
     reader = relation.project(f"CAST(json_array({cells}) AS VARCHAR) AS row").to_arrow_reader(_ROWS)
     output.write(b'{"columns": ' + msgspec.json.encode(columns) + b', "rows": [')
     rows = 0
-    for batch in reader:
+    for batch in _within(reader, most_rows):
         text = ",\n".join(map(_standard_json, batch.column(0).to_pylist()))
         output.write((("\n" if rows == 0 else ",\n") + text).encode())
         rows += batch.num_rows
     output.write(b"\n]}\n")
     return rows
+
+
+def _write_json_lines(relation: DuckDBPyRelation, output: Output, most_rows: int | None) -> int:
+    names = _distinct(relation.columns)
+    members = ", ".join(
+        f"{_literal(name)}, {_json_cell(f'#{n}', kind)}"
+        for n, (name, kind) in enumerate(zip(names, relation.types, strict=True), 1)
+    )
+    line = f"CAST(json_object({members}) AS VARCHAR) AS line"
+    rows = 0
+    reader = relation.project(line).to_arrow_reader(_ROWS)
+    for batch in _within(reader, most_rows):
+        lines = map(_standard_json, batch.column(0).to_pylist())
+        output.write("".join(f"{line}\n" for line in lines).encode())
+        rows += batch.num_rows
+    return rows
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names for the members of an object, where a result may give several columns one name.
+
+    >>> _distinct(["a", "a", "a_1"])
+    ['a', 'a_2', 'a_1']
+    """
+    given, taken = set(names), set[str]()
+    for place, name in enumerate(names):
+        if name in taken:
+            numbered = (f"{name}_{number}" for number in count(1))
+            name = next(other for other in numbered if other not in given | taken)
+            names = [*names[:place], name, *names[place + 1 :]]
+        taken.add(name)
+    return names
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _within(reader: Any, most_rows: int | None) -> Iterator[Any]:
+    """The batches as they come, while they are of at most so many rows together."""
+    rows = 0
+    for batch in reader:
+        rows += batch.num_rows
+        if most_rows is not None and rows > most_rows:
+            raise QueryTooLarge(
+                f"The result has more than {most_rows:,} rows, the most that the agreement lets "
+                "out at once.",
+                next_step="Ask for fewer rows, or for an aggregate.",
+            )
+        yield batch
 
 
 def _parts(batch: Any) -> Iterator[Any]:

@@ -12,6 +12,36 @@ class OutputFormat(StrEnum):
     PARQUET = "parquet"
     CSV = "csv"
     JSON = "json"
+    JSON_LINES = "json_lines"
+
+
+class Compression(StrEnum):
+    """How the buffers of an Arrow stream are packed; every Arrow reader unpacks them by itself."""
+
+    NONE = "none"
+    LZ4 = "lz4"
+    ZSTD = "zstd"
+
+
+class Encoding(msgspec.Struct, frozen=True):
+    """A format, and how its bytes are packed. Raises ValueError: only Arrow can be packed.
+
+    Parquet packs its columns anyway, and text is packed by what carries it.
+    """
+
+    format: OutputFormat
+    compression: Compression = Compression.NONE
+
+    def __post_init__(self) -> None:
+        if self.compression is not Compression.NONE and self.format is not OutputFormat.ARROW:
+            raise ValueError(f"{self.format} is not written with {self.compression}")
+
+
+ENCODINGS = (
+    *(Encoding(output_format) for output_format in OutputFormat),
+    *(Encoding(OutputFormat.ARROW, packed) for packed in (Compression.LZ4, Compression.ZSTD)),
+)
+"""Every encoding there is."""
 
 
 class TableFiles(msgspec.Struct, frozen=True):
@@ -31,10 +61,11 @@ class Bind(msgspec.Struct, frozen=True, tag="bind"):
 
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
-    """Run a checked statement and write its result."""
+    """Run a checked statement and write its result, of at most so many rows if that is said."""
 
     sql: str
-    output: OutputFormat
+    output: Encoding
+    most_rows: int | None = None
 
 
 class Bound(msgspec.Struct, frozen=True):

@@ -72,7 +72,7 @@ class QueryWorker:
         cursor = self._instance.cursor()
         try:
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            rows = encode(cursor.sql(message.sql), message.output, output)
+            rows = encode(cursor.sql(message.sql), message.output, output, message.most_rows)
             output.flush()
             return Ended(rows=rows, bytes=output.taken())
         except BrokenPipeError:

@@ -16,10 +16,10 @@ import msgspec
 
 from catalogue.errors import Problem
 from marketplace.engine.frames import FrameKind
-from marketplace.engine.limits import Limits
+from marketplace.engine.limits import Limits, ResultLimit
 from marketplace.engine.process import Call
 from marketplace.engine.query.cancellation import Cancellation
-from marketplace.engine.query.query_messages import Ended, OutputFormat
+from marketplace.engine.query.query_messages import Encoding, Ended, Run
 from marketplace.engine.query.statement import Statement
 from marketplace.engine.query.statement_parser import StatementParser
 from marketplace.engine.query.view_map import ViewMap, view_map
@@ -71,10 +71,11 @@ class QueryWorkers:
         self,
         views: ViewMap,
         sql: str,
-        output: OutputFormat,
+        output: Encoding,
         *,
         deadline: float | None = None,
         caller: str = "",
+        most: ResultLimit | None = None,
         cancellation: Cancellation | None = None,
     ) -> "ResultStream":
         """Run a statement that `parse` let through over the tables of `views`, and nothing else.
@@ -82,21 +83,24 @@ class QueryWorkers:
         Waits for the first bytes of the result, so that an error before them is raised here:
         QueryFailed, QueryTimedOut, QueryTooLarge, WorkerLost, or ServiceBusy. `deadline` is in
         seconds of work, waiting for a worker included. `caller` is whoever the places are counted
-        for; all that name none are one. Raises QueryStopped where `cancellation` says so before
+        for; all that name none are one. A result over `most` ends with QueryTooLarge, before
+        the bytes that pass it. Raises QueryStopped where `cancellation` says so before
         the first bytes.
         """
         cancellation = cancellation or Cancellation()
+        most = most or ResultLimit()
+        request = Run(sql, output, most_rows=most.rows)
         until = monotonic() + (self._limits.deadline if deadline is None else deadline)
         worker = self._take(view_map(views), caller, until)
         used = worker.used
         try:
-            return self._begin(worker, sql, output, until, cancellation)
+            return self._begin(worker, request, most, until, cancellation)
         except WorkerLost:
             if not used:
                 raise
         # It was killed while it was idle or as it was asked, and nothing of its answer was seen.
         worker = self._take(view_map(views), caller, until, fresh=True)
-        return self._begin(worker, sql, output, until, cancellation)
+        return self._begin(worker, request, most, until, cancellation)
 
     def _take(
         self, views: ViewMap, caller: str, until: float, *, fresh: bool = False
@@ -107,17 +111,17 @@ class QueryWorkers:
     def _begin(
         self,
         worker: BoundWorker,
-        sql: str,
-        output: OutputFormat,
+        request: Run,
+        most: ResultLimit,
         until: float,
         cancellation: Cancellation,
     ) -> "ResultStream":
         try:
-            call = worker.run(sql, output, max(until - monotonic(), 0.001))
+            call = worker.run(request, max(until - monotonic(), 0.001))
         except BaseException:
             self._pool.give_back(worker, fit=False)
             raise
-        stream = ResultStream(self._pool, worker, call, self._limits)
+        stream = ResultStream(self._pool, worker, call, self._limits, most)
         cancellation.attach(stream.stop)
         return stream.begin()
 
@@ -135,11 +139,14 @@ class ResultStream(Iterator[bytes]):
     the result is not at its end this kills the worker at once, also from another thread.
     """
 
-    def __init__(self, pool: WorkerPool, worker: BoundWorker, call: Call, limits: Limits) -> None:
+    def __init__(
+        self, pool: WorkerPool, worker: BoundWorker, call: Call, limits: Limits, most: ResultLimit
+    ) -> None:
         self._pool = pool
         self._worker = worker
         self._call = call
-        self._most = limits.result
+        self._service_bytes = limits.result
+        self._agreed_bytes = most.bytes
         self._first: bytes | None = None
         self._complete = False
         self._closed = False
@@ -210,9 +217,15 @@ class ResultStream(Iterator[bytes]):
         self._complete = True
 
     def _check_size(self) -> None:
-        if self.bytes > self._most:
+        if self._agreed_bytes is not None and self.bytes > self._agreed_bytes:
             raise QueryTooLarge(
-                f"The result has more than {self._most // 1024**2} MiB.",
+                f"The result has more than {self._agreed_bytes:,} bytes, the most that the "
+                "agreement lets out at once.",
+                next_step="Ask for fewer rows or columns, or for an aggregate.",
+            )
+        if self.bytes > self._service_bytes:
+            raise QueryTooLarge(
+                f"The result has more than {self._service_bytes // 1024**2} MiB.",
                 next_step="Ask for fewer rows or columns, or for an aggregate.",
             )
 
