@@ -10,7 +10,7 @@ from litestar.params import JSONBody
 from access_policies.vocabulary import Action
 from marketplace.api.call import Call, Given, until_gone
 from marketplace.api.lanes import Lane
-from marketplace.api.media_types import MEDIA_TYPES, negotiate
+from marketplace.api.media_types import OFFERS, negotiate
 from marketplace.api.result_response import ResultResponse
 from marketplace.delivery import Delivery
 from marketplace.engine.query.cancellation import Cancellation
@@ -31,7 +31,7 @@ RELEASES_HEADER = "Marketplace-Releases"
     responses={
         200: ResponseSpec(
             data_container=bytes,
-            media_type=next(iter(MEDIA_TYPES)),
+            media_type=next(iter(OFFERS)),
             generate_examples=False,
             description="The result, in the media type that Accept asks for.",
         )
@@ -46,7 +46,8 @@ async def run_query(
 ) -> ResultResponse:
     """Run one SELECT over the tables that the caller may read, and stream the result.
 
-    The header Accept chooses Arrow (the default), Parquet, CSV or JSON. Marketplace-Audit-Entry
+    The header Accept chooses Arrow (the default), Parquet, CSV, JSON or JSON lines; with `codecs=lz4`
+    or `codecs=zstd` on the media type of Arrow its buffers are packed. Marketplace-Audit-Entry
     names the record of this read, for which a receipt can be had; Marketplace-Releases lists the
     releases it reads. A result whose connection ends without the closing chunk is not whole.
     """

@@ -12,7 +12,7 @@ from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.engine.query.cancellation import Cancellation
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Encoding
 from marketplace.engine.query.statement import Statement
 from marketplace.engine.query.view_map import BoundTable, ViewMap, view_map
 from marketplace.engine.query.workers import QueryWorkers
@@ -47,7 +47,7 @@ class Querying:
         self,
         principal: Principal,
         sql: str,
-        output: OutputFormat,
+        output: Encoding,
         *,
         project: str | None = None,
         cancellation: Cancellation | None = None,

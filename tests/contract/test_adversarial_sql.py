@@ -17,7 +17,7 @@ from catalogue.address import TableAddress
 from catalogue.errors import Problem
 from marketplace.engine.extract.build import RowsAmong, build_extract
 from marketplace.engine.limits import Limits
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.view_map import BoundTable, ViewMap
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import QueryFailed, QueryTimedOut, QueryTooLarge, StatementRefused
@@ -113,7 +113,7 @@ def ask(workers: QueryWorkers, views: ViewMap, sql: str) -> Any:
     statement = workers.parse(sql)
     if not statement.tables <= OWN:
         raise StatementRefused(f"unknown: {statement.tables - OWN}")
-    data = b"".join(workers.run(views, sql, OutputFormat.ARROW, deadline=1.5))
+    data = b"".join(workers.run(views, sql, Encoding(OutputFormat.ARROW), deadline=1.5))
     return pa.ipc.open_stream(data).read_all()
 
 

@@ -15,7 +15,7 @@ from marketplace import bootstrap
 from marketplace.bootstrap import Marketplace
 from marketplace.client import Client, connect
 from marketplace.delivery import Delivery
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
@@ -26,6 +26,8 @@ from marketplace.settings import read_settings
 from marketplace.sharing.agreements import Agreement
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.vocabulary import DataType, Power
+
+ARROW = Encoding(OutputFormat.ARROW)
 
 BY = "the operator"
 LAST_DAY = date(2026, 12, 31)
@@ -122,9 +124,7 @@ class World:
         approval = Approval(reason="Within the programme")
         return self.marketplace.sharing.approve(self.owner, request.id, approval)
 
-    def deliver(
-        self, sql: str, *, by: str = "member", output: OutputFormat = OutputFormat.ARROW
-    ) -> Delivery:
+    def deliver(self, sql: str, *, by: str = "member", output: Encoding = ARROW) -> Delivery:
         """Start a query and leave its bytes to be read."""
         return self.marketplace.querying.run(self.principal(by), sql, output)
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pytest
 
 from marketplace.client import MarketplaceProblem, connect
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.errors import Unauthenticated
 from marketplace.identity import secondments
 from marketplace.identity.tokens import TokenRecord, authenticate
@@ -104,7 +104,7 @@ def test_what_has_ended_opens_nothing_and_says_what_it_was(
             assert (refused.value.status, refused.value.detail) == (401, sentence)
     # Who was signed in a moment before is asked again by each use case.
     uses: tuple[Callable[[], object], ...] = (
-        lambda: marketplace.querying.run(principal, SQL, OutputFormat.ARROW),
+        lambda: marketplace.querying.run(principal, SQL, Encoding(OutputFormat.ARROW)),
         lambda: marketplace.discovery.search(principal),
         lambda: marketplace.sharing.agreements(principal),
     )

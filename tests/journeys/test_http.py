@@ -23,7 +23,7 @@ from marketplace.audit.entries import EntryKind
 from marketplace.audit.receipt import Receipt
 from marketplace.client import Client, MarketplaceProblem, StreamCut
 from marketplace.engine.query.cancellation import Cancellation
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.errors import QueryStopped
 from marketplace.wire import ApprovalForm, RowsInPlaces, ScopeOfTable, ShareRequestForm
 
@@ -282,7 +282,10 @@ def test_a_query_that_is_stopped_before_its_first_byte_is_on_record(
     gone.cancel()
     with pytest.raises(QueryStopped):
         world.marketplace.querying.run(
-            world.member, "SELECT * FROM mhclg.homes", OutputFormat.ARROW, cancellation=gone
+            world.member,
+            "SELECT * FROM mhclg.homes",
+            Encoding(OutputFormat.ARROW),
+            cancellation=gone,
         )
     assert closing(world.marketplace) == "QueryStopped"
 

@@ -17,7 +17,7 @@ from marketplace.engine.confinement import landlock_version
 from marketplace.engine.extract.build import EveryRow, ExtractRequest
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import ConfinedProcess, perform
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.view_map import BoundTable
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.engine.roles import Role
@@ -148,7 +148,7 @@ def test_the_engine_refuses_again_what_slips_past_the_check(
             workers.run(
                 (bound("a.b", mine),),
                 sql.format(mine=mine, other=other, folder=folder),
-                OutputFormat.CSV,
+                Encoding(OutputFormat.CSV),
             )
         )
     assert str(mine) not in failed.value.detail
@@ -177,7 +177,7 @@ def test_a_worker_knows_no_setting_and_no_secret_of_the_service(
 def test_a_worker_has_no_new_privileges_no_core_and_no_open_file_of_the_service(
     workers: QueryWorkers,
 ) -> None:
-    stream = workers.run((), "SELECT i FROM range(3000000) t(i)", OutputFormat.ARROW)
+    stream = workers.run((), "SELECT i FROM range(3000000) t(i)", Encoding(OutputFormat.ARROW))
     status = Path(f"/proc/{stream.pid}/status").read_text()
     bounds = Path(f"/proc/{stream.pid}/limits").read_text()
     opened = {str(link.readlink()) for link in Path(f"/proc/{stream.pid}/fd").iterdir()}
@@ -195,10 +195,10 @@ def test_a_worker_leaves_when_the_service_is_gone(tmp_path: Path) -> None:
 import os, sys
 from pathlib import Path
 from marketplace.engine.limits import Limits
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.workers import QueryWorkers
 workers = QueryWorkers(Limits(), bound_limit=1, spares=0, scratch=Path(sys.argv[1]))
-stream = workers.run((), "SELECT i FROM range(100000000000) t(i)", OutputFormat.ARROW)
+stream = workers.run((), "SELECT i FROM range(100000000000) t(i)", Encoding(OutputFormat.ARROW))
 print(stream.pid, flush=True)
 os.kill(os.getpid(), 9)
 """

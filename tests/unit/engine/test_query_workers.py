@@ -15,7 +15,7 @@ import pytest
 from marketplace.engine import watch
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import ENCODINGS, Encoding, OutputFormat
 from marketplace.engine.query.view_map import BoundTable, ViewMap, view_map
 from marketplace.engine.query.worker_pool import BoundWorker
 from marketplace.engine.query.workers import QueryWorkers
@@ -37,7 +37,7 @@ Bind = Callable[..., BoundTable]
 
 
 def rows_of(workers: QueryWorkers, views: ViewMap, sql: str) -> str:
-    return b"".join(workers.run(views, sql, OutputFormat.CSV)).decode()
+    return b"".join(workers.run(views, sql, Encoding(OutputFormat.CSV))).decode()
 
 
 def wait_for_end(pid: int) -> None:
@@ -90,7 +90,7 @@ class TestNames:
 
         assert rows_of(workers, views, "FROM leeds.housing.stock") == '"id"\n1\n'
         with pytest.raises(QueryFailed):
-            workers.run(views, "FROM leeds.housing", OutputFormat.CSV)
+            workers.run(views, "FROM leeds.housing", Encoding(OutputFormat.CSV))
 
     def test_tables_of_several_organisations_join(
         self, workers: QueryWorkers, views: ViewMap, write_parquet: WriteParquet, bound: Bind
@@ -123,7 +123,7 @@ class TestMaps:
         other = (bound("leeds.housing", write_parquet("o.parquet", "SELECT 1 AS id")),)
         pids = []
         for each in (views, other, views, other):
-            with workers.run(each, "SELECT 1", OutputFormat.CSV) as stream:
+            with workers.run(each, "SELECT 1", Encoding(OutputFormat.CSV)) as stream:
                 pids.append(stream.pid)
                 assert len(list(stream)) == 1
 
@@ -151,18 +151,18 @@ class TestMaps:
     ) -> None:
         with pool(tmp_path, bound_limit=4, patience=0.0) as workers:
             mine = [
-                workers.run(each, LARGE, OutputFormat.ARROW, caller="ann")
+                workers.run(each, LARGE, Encoding(OutputFormat.ARROW), caller="ann")
                 for each in (NOTHING, views)
             ]
             for each in (NOTHING, views):
                 with pytest.raises(ServiceBusy):
-                    workers.run(each, "SELECT 1", OutputFormat.ARROW, caller="ann")
+                    workers.run(each, "SELECT 1", Encoding(OutputFormat.ARROW), caller="ann")
             others = [
-                workers.run(each, LARGE, OutputFormat.ARROW, caller="ben")
+                workers.run(each, LARGE, Encoding(OutputFormat.ARROW), caller="ben")
                 for each in (NOTHING, views)
             ]
             mine[0].close()
-            mine.append(workers.run(views, LARGE, OutputFormat.ARROW, caller="ann"))
+            mine.append(workers.run(views, LARGE, Encoding(OutputFormat.ARROW), caller="ann"))
             for stream in (*mine, *others):
                 stream.close()
 
@@ -171,27 +171,27 @@ class TestMaps:
     ) -> None:
         with pool(tmp_path, bound_limit=2, patience=0.0) as workers:
             rows_of(workers, NOTHING, "SELECT 1")
-            busy = workers.run(views, LARGE, OutputFormat.ARROW)
+            busy = workers.run(views, LARGE, Encoding(OutputFormat.ARROW))
             with pytest.raises(ServiceBusy):
-                workers.run(NOTHING, "SELECT 1", OutputFormat.ARROW)
+                workers.run(NOTHING, "SELECT 1", Encoding(OutputFormat.ARROW))
             busy.close()
 
     def test_two_queries_on_one_map_run_side_by_side_up_to_half_of_the_places(
         self, tmp_path: Path
     ) -> None:
         with pool(tmp_path, bound_limit=4, patience=0.0) as workers:
-            first = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
-            second = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+            first = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
+            second = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
             assert first.pid != second.pid
             with pytest.raises(ServiceBusy):
-                workers.run(NOTHING, "SELECT 1", OutputFormat.ARROW)
+                workers.run(NOTHING, "SELECT 1", Encoding(OutputFormat.ARROW))
             first.close()
             assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
             second.close()
 
     def test_a_waiting_query_gets_the_worker_that_becomes_free(self, tmp_path: Path) -> None:
         with pool(tmp_path, bound_limit=1, patience=20.0) as workers:
-            first = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+            first = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
             answers: list[str] = []
             waiting = threading.Thread(
                 target=lambda: answers.append(rows_of(workers, NOTHING, "SELECT 2 AS a"))
@@ -206,7 +206,7 @@ class TestMaps:
     ) -> None:
         other = (bound("leeds.housing", write_parquet("o.parquet", "SELECT 1 AS id")),)
         with pool(tmp_path, bound_limit=1) as workers:
-            with workers.run(views, "SELECT 1", OutputFormat.CSV) as stream:
+            with workers.run(views, "SELECT 1", Encoding(OutputFormat.CSV)) as stream:
                 pid = stream.pid
                 list(stream)
             rows_of(workers, other, "SELECT 1")
@@ -271,7 +271,7 @@ class TestKilledWhileNobodyAsked:
             monkeypatch.setattr(BoundWorker, "run", run_and_die)
             endless = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"
             with pytest.raises(WorkerLost):
-                workers.run(NOTHING, endless, OutputFormat.CSV)
+                workers.run(NOTHING, endless, Encoding(OutputFormat.CSV))
             assert len(set(asked)) == 2
 
     def test_a_parser_that_was_killed_is_replaced(
@@ -292,10 +292,10 @@ class TestKilledWhileNobodyAsked:
 
 
 class TestCutResults:
-    @pytest.mark.parametrize("output", list(OutputFormat))
+    @pytest.mark.parametrize("output", ENCODINGS)
     @pytest.mark.parametrize("after", [0, 1, 3])
     def test_a_killed_worker_never_looks_like_a_complete_result(
-        self, workers: QueryWorkers, output: OutputFormat, after: int
+        self, workers: QueryWorkers, output: Encoding, after: int
     ) -> None:
         stream = workers.run(NOTHING, LARGE, output)
         pieces = [next(stream) for _ in range(after)]
@@ -307,7 +307,7 @@ class TestCutResults:
         assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
 
     def test_a_closed_stream_ends_its_worker_at_once(self, workers: QueryWorkers) -> None:
-        stream = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+        stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
         next(stream)
         stream.close()
 
@@ -320,14 +320,14 @@ class TestCutResults:
     ) -> None:
         endless = "levenshtein(repeat('a', 300000), repeat('b', 300000 + i % 2))"
         sql = f"SELECT CASE WHEN i < 900000 THEN i ELSE {endless} END AS n FROM range(1000000) t(i)"
-        stream = workers.run(NOTHING, sql, OutputFormat.CSV)
+        stream = workers.run(NOTHING, sql, Encoding(OutputFormat.CSV))
         threading.Timer(0.3, stream.close).start()
 
         with pytest.raises(WorkerLost):
             list(stream)
 
     def test_rows_and_bytes_are_known_at_the_end(self, workers: QueryWorkers) -> None:
-        stream = workers.run(NOTHING, LARGE, OutputFormat.ARROW)
+        stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
         size = sum(map(len, stream))
 
         assert (stream.rows, stream.bytes) == (3_000_000, size)
@@ -347,7 +347,7 @@ class TestLimits:
     ) -> None:
         workers.parse(sql)
         with pytest.raises(QueryTimedOut):
-            workers.run(NOTHING, sql, OutputFormat.ARROW, deadline=0.5)
+            workers.run(NOTHING, sql, Encoding(OutputFormat.ARROW), deadline=0.5)
 
         assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
 
@@ -360,7 +360,7 @@ class TestLimits:
     )
     def test_memory_is_watched_from_outside(self, workers: QueryWorkers, sql: str) -> None:
         with pytest.raises((QueryTooLarge, QueryTimedOut)):
-            workers.run(NOTHING, sql, OutputFormat.ARROW)
+            workers.run(NOTHING, sql, Encoding(OutputFormat.ARROW))
 
         assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
 
@@ -370,18 +370,18 @@ class TestLimits:
         limits = msgspec.structs.replace(SMALL, memory=400 * 1024**2)
         sql = "SELECT length(lpad('x', 2000000000, 'y'))"
         with pool(tmp_path, limits) as workers, pytest.raises(QueryTooLarge, match="400 MiB"):
-            workers.run(NOTHING, sql, OutputFormat.ARROW)
+            workers.run(NOTHING, sql, Encoding(OutputFormat.ARROW))
 
     def test_spilling_is_bounded(self, tmp_path: Path) -> None:
         limits = msgspec.structs.replace(SMALL, memory=300 * 1024**2, scratch=50 * 1024**2)
         sql = "SELECT * FROM range(30000000) t(i) ORDER BY hash(i)"
         with pool(tmp_path, limits) as workers, pytest.raises(QueryTooLarge):
-            list(workers.run(NOTHING, sql, OutputFormat.ARROW))
+            list(workers.run(NOTHING, sql, Encoding(OutputFormat.ARROW)))
 
     def test_a_result_is_bounded_in_bytes(self, tmp_path: Path) -> None:
         limits = msgspec.structs.replace(SMALL, result=2 * 1024**2)
         with pool(tmp_path, limits) as workers:
-            stream = workers.run(NOTHING, LARGE, OutputFormat.CSV)
+            stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.CSV))
             with pytest.raises(QueryTooLarge):
                 list(stream)
             wait_for_end(stream.pid)
@@ -389,7 +389,7 @@ class TestLimits:
     def test_a_result_that_nobody_reads_is_ended(self, tmp_path: Path) -> None:
         limits = msgspec.structs.replace(SMALL, stall=0.0)
         with pool(tmp_path, limits) as workers:
-            stream = workers.run(NOTHING, LARGE, OutputFormat.CSV)
+            stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.CSV))
             wait_for_end(stream.pid)
             with pytest.raises(QueryTimedOut, match="not read on"):
                 list(stream)
@@ -417,13 +417,13 @@ class TestLimits:
 
     def test_a_result_that_is_read_too_slowly_is_ended(self, tmp_path: Path) -> None:
         with pool(tmp_path, msgspec.structs.replace(SMALL, delivery=0.0)) as workers:
-            stream = workers.run(NOTHING, LARGE, OutputFormat.CSV)
+            stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.CSV))
             wait_for_end(stream.pid)
             with pytest.raises(QueryTimedOut, match="in all"):
                 list(stream)
 
     def test_a_large_result_passes_through_little_memory(self, workers: QueryWorkers) -> None:
-        stream = workers.run(NOTHING, LARGE, OutputFormat.JSON)
+        stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.JSON))
         for piece in stream:
             assert len(piece) <= 8 * 1024**2
         status = Path(f"/proc/{stream.pid}/status").read_text()
@@ -439,14 +439,14 @@ class TestErrors:
         sql = "SELECT CASE WHEN i = 250000 THEN 'abc' ELSE '1' END::INT FROM range(300000) t(i)"
 
         with pytest.raises(QueryFailed, match="Could not convert string 'abc'"):
-            list(workers.run(NOTHING, sql, OutputFormat.ARROW))
+            list(workers.run(NOTHING, sql, Encoding(OutputFormat.ARROW)))
 
     def test_a_worker_lives_on_after_an_error_of_the_statement(self, workers: QueryWorkers) -> None:
-        with workers.run(NOTHING, "SELECT 1", OutputFormat.CSV) as stream:
+        with workers.run(NOTHING, "SELECT 1", Encoding(OutputFormat.CSV)) as stream:
             list(stream)
         with pytest.raises(QueryFailed):
-            workers.run(NOTHING, "SELECT missing", OutputFormat.CSV)
-        with workers.run(NOTHING, "SELECT 1", OutputFormat.CSV) as again:
+            workers.run(NOTHING, "SELECT missing", Encoding(OutputFormat.CSV))
+        with workers.run(NOTHING, "SELECT 1", Encoding(OutputFormat.CSV)) as again:
             list(again)
 
         assert again.pid == stream.pid
@@ -458,7 +458,7 @@ class TestErrors:
         broken.write_bytes(b"PAR1 this is not Parquet PAR1")
 
         with pytest.raises(QueryFailed) as failed:
-            workers.run((bound("a.b", broken),), "FROM a.b", OutputFormat.CSV)
+            workers.run((bound("a.b", broken),), "FROM a.b", Encoding(OutputFormat.CSV))
         assert str(tmp_path) not in failed.value.detail
         assert "a.b" in failed.value.detail
 
@@ -469,7 +469,7 @@ class TestErrors:
         self, workers: QueryWorkers, change: str
     ) -> None:
         with suppress(QueryFailed):
-            list(workers.run(NOTHING, change, OutputFormat.CSV))
+            list(workers.run(NOTHING, change, Encoding(OutputFormat.CSV)))
         sql = "SELECT lower('A') AS a, (SELECT count(*) FROM duckdb_databases()) AS n"
 
         assert rows_of(workers, NOTHING, sql) == '"a","n"\n"a",3\n'

@@ -1,4 +1,4 @@
-"""One result in four formats: what each writes for each type, and that none changes the statement."""
+"""One result in five formats: what each writes for each type, and that none changes the statement."""
 
 import io
 import json
@@ -10,14 +10,19 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from marketplace.engine.query.query_messages import OutputFormat
+from marketplace.engine.query.query_messages import Compression, Encoding, OutputFormat
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import QueryFailed
 
 
-def result(workers: QueryWorkers, sql: str, output: OutputFormat) -> bytes:
+def result(
+    workers: QueryWorkers,
+    sql: str,
+    output: OutputFormat,
+    compression: Compression = Compression.NONE,
+) -> bytes:
     workers.parse(sql)
-    return b"".join(workers.run((), sql, output))
+    return b"".join(workers.run((), sql, Encoding(output, compression)))
 
 
 def table(workers: QueryWorkers, sql: str) -> Any:
@@ -51,9 +56,27 @@ def test_every_format_gives_the_same_rows_in_the_same_order(workers: QueryWorker
     assert [dict(zip(arrow.column_names, row, strict=True)) for row in in_json["rows"]] == (
         arrow.to_pylist()
     )
+    in_lines = result(workers, sql, OutputFormat.JSON_LINES).decode().splitlines()
+    assert list(map(json.loads, in_lines)) == arrow.to_pylist()
 
 
-@pytest.mark.parametrize("output", list(OutputFormat))
+@pytest.mark.parametrize("compression", [Compression.LZ4, Compression.ZSTD])
+def test_packed_arrow_is_smaller_and_read_by_any_arrow_reader(
+    workers: QueryWorkers, compression: Compression
+) -> None:
+    sql = "SELECT i // 100 AS id, 'name ' || i // 100 AS name FROM range(200000) t(i)"
+    packed = result(workers, sql, OutputFormat.ARROW, compression)
+
+    assert pa.ipc.open_stream(packed).read_all() == table(workers, sql)
+    assert len(packed) < len(result(workers, sql, OutputFormat.ARROW)) / 2
+
+
+def test_only_arrow_has_buffers_to_pack() -> None:
+    with pytest.raises(ValueError, match="csv"):
+        Encoding(OutputFormat.CSV, Compression.ZSTD)
+
+
+@pytest.mark.parametrize("output", sorted(set(OutputFormat) - {OutputFormat.JSON_LINES}))
 def test_a_result_without_rows_has_its_columns(workers: QueryWorkers, output: OutputFormat) -> None:
     data = result(workers, "SELECT 1 AS a, 'x' AS b WHERE false", output)
 
@@ -64,6 +87,18 @@ def test_a_result_without_rows_has_its_columns(workers: QueryWorkers, output: Ou
         OutputFormat.JSON: lambda: [column["name"] for column in json.loads(data)["columns"]],
     }
     assert columns[output]() == ["a", "b"]
+
+
+def test_json_lines_without_rows_are_no_lines(workers: QueryWorkers) -> None:
+    assert result(workers, "SELECT 1 AS a WHERE false", OutputFormat.JSON_LINES) == b""
+
+
+def test_json_lines_name_their_values_and_no_name_comes_twice(workers: QueryWorkers) -> None:
+    sql = 'SELECT 1 AS a, 2 AS a, 3 AS a_1, \'nan\'::DOUBLE AS "it\'s", E\'x\\ny\' AS "q""u"'
+    written = result(workers, sql, OutputFormat.JSON_LINES)
+
+    assert written.count(b"\n") == 1
+    assert json.loads(written) == {"a": 1, "a_2": 2, "a_1": 3, "it's": None, 'q"u': "x\ny"}
 
 
 def test_arrow_batches_stay_small_enough_for_flight_clients(workers: QueryWorkers) -> None:
