@@ -4,7 +4,7 @@ statement checked in a worker -> one decision per dataset, recorded -> extracts 
 SQL unmodified -> bytes delivered while access lasts -> the record closed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -51,15 +51,18 @@ class Querying:
         *,
         project: str | None = None,
         cancellation: Cancellation | None = None,
+        releases: Mapping[str, int] | None = None,
     ) -> Delivery:
         """Answer one SELECT over the tables that the caller's agreements let out.
 
-        Returns once the first bytes are there. Raises WrongProject, StatementRefused,
-        UnknownDataset (also for what the caller may not know of), AccessDenied, QueryFailed,
-        QueryTimedOut, QueryTooLarge, ServiceBusy, QueryStopped where `cancellation` says so before.
+        `releases` pins datasets by their address (`mhclg.homes`) to a release that was promised
+        before; any other is read as it is newest. Returns once the first bytes are there. Raises
+        WrongProject, StatementRefused, UnknownDataset (also for what the caller may not know of),
+        AccessDenied, UnknownRelease, QueryFailed, QueryTimedOut, QueryTooLarge, ServiceBusy,
+        QueryStopped where `cancellation` says so before.
         """
         check_project(principal, project)
-        permit = self._permits.issue(principal, self._check(principal, sql))
+        permit = self._permits.issue(principal, self._check(principal, sql), releases=releases)
         held = ExitStack()
         try:
             views = held.enter_context(self._views(permit.readings))
