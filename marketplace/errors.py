@@ -1,4 +1,4 @@
-"""The marketplace's own errors, and the one table from any error to HTTP and to exit codes.
+"""The marketplace's own errors, and the one table from any error to HTTP, Flight and exit codes.
 
 Problem (catalogue/errors.py)
 └── MarketplaceError
@@ -25,6 +25,7 @@ Problem (catalogue/errors.py)
     └── ProofInvalid            a receipt or checkpoint of the audit log that proves nothing
 """
 
+from enum import StrEnum
 from http import HTTPStatus
 
 import msgspec
@@ -123,12 +124,39 @@ class ProofInvalid(MarketplaceError):
     """A receipt or checkpoint is malformed, or was not signed by the audit log's key."""
 
 
+class FlightStatus(StrEnum):
+    """What Arrow Flight can say of a call that failed; `failed` is all that its caller can mend."""
+
+    FAILED = "failed"
+    UNAUTHENTICATED = "unauthenticated"
+    UNAUTHORIZED = "unauthorized"
+    TIMED_OUT = "timed_out"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+# Flight has fewer words than HTTP has, so its column follows from HTTP's.
+_FLIGHT_STATUSES = {
+    HTTPStatus.UNAUTHORIZED: FlightStatus.UNAUTHENTICATED,
+    HTTPStatus.FORBIDDEN: FlightStatus.UNAUTHORIZED,
+    HTTPStatus.GATEWAY_TIMEOUT: FlightStatus.TIMED_OUT,
+    HTTPStatus.SERVICE_UNAVAILABLE: FlightStatus.UNAVAILABLE,
+    HTTPStatus.BAD_GATEWAY: FlightStatus.UNAVAILABLE,
+    HTTPStatus.INTERNAL_SERVER_ERROR: FlightStatus.INTERNAL,
+}
+
+
 class Answer(msgspec.Struct, frozen=True):
     """How an error is told: HTTP status, exit code of the command line, short title."""
 
     status: HTTPStatus
     exit_code: int
     title: str
+
+    @property
+    def flight(self) -> FlightStatus:
+        """What it is told as over Arrow Flight."""
+        return _FLIGHT_STATUSES.get(self.status, FlightStatus.FAILED)
 
 
 # Exit codes: 1 unexpected, 2 the call is wrong, 3 not found, 4 not allowed, 5 conflict,

@@ -10,7 +10,7 @@ import connectors
 import marketplace
 from access_policies.errors import PolicyError
 from catalogue.errors import Problem
-from marketplace.errors import ANSWERS
+from marketplace.errors import ANSWERS, FlightStatus
 
 ROOMS = (catalogue, connectors, access_policies, marketplace)
 # The client's errors are what a caller sees of these on the other side of the wire.
@@ -53,3 +53,16 @@ def test_every_error_stands_in_the_tree_of_its_rooms_docstring() -> None:
 def test_an_answer_is_an_error_status_and_a_failing_exit_code(kind: type[Exception]) -> None:
     assert ANSWERS[kind].status >= 400
     assert 1 <= ANSWERS[kind].exit_code <= 9
+
+
+@pytest.mark.parametrize("kind", sorted(ANSWERS, key=lambda kind: kind.__name__))
+def test_flight_tells_the_same_of_an_error_as_http_does(kind: type[Exception]) -> None:
+    answer = ANSWERS[kind]
+    faults_of_the_service = {
+        FlightStatus.INTERNAL,
+        FlightStatus.UNAVAILABLE,
+        FlightStatus.TIMED_OUT,
+    }
+    assert (answer.flight in faults_of_the_service) == (answer.status >= 500)
+    assert (answer.flight is FlightStatus.UNAUTHENTICATED) == (answer.status == 401)
+    assert (answer.flight is FlightStatus.UNAUTHORIZED) == (answer.status == 403)
