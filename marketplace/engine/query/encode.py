@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from duckdb import DuckDBPyRelation
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from pyarrow import csv, ipc, parquet
 
 from marketplace.engine.frames import Output
@@ -53,6 +53,19 @@ def encode(
             return _write_json(relation, output, most_rows)
         case OutputFormat.JSON_LINES:
             return _write_json_lines(relation, output, most_rows)
+
+
+def write_schema(cursor: DuckDBPyConnection, relation: DuckDBPyRelation, output: Output) -> None:
+    """Write the schema of `relation` as Arrow, as `encode` would, and no rows: nothing of it is run.
+
+    Its types alone are asked again, without a row; even asking `relation` for no rows would compute
+    its constants.
+    """
+    columns = zip(relation.columns, relation.types, strict=True)
+    types = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind in columns)
+    nothing = cursor.sql(f"SELECT {types} LIMIT 0")
+    schema = _project(nothing, _arrow_cell).to_arrow_table().schema
+    ipc.new_stream(pa.PythonFile(output, mode="w"), schema).close()
 
 
 def _write_arrow(

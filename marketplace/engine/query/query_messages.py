@@ -60,12 +60,30 @@ class Bind(msgspec.Struct, frozen=True, tag="bind"):
     tables: tuple[TableFiles, ...]
 
 
+class Parameters(msgspec.Struct, frozen=True):
+    """What a statement calls its parameters, in the order in which they are bound, and their values.
+
+    `values` is an Arrow IPC stream of one row, as the caller sent it; None binds none.
+    """
+
+    names: tuple[str, ...] = ()
+    values: bytes | None = None
+
+
 class Run(msgspec.Struct, frozen=True, tag="run"):
     """Run a checked statement and write its result, of at most so many rows if that is said."""
 
     sql: str
     output: Encoding
     most_rows: int | None = None
+    parameters: Parameters = Parameters()
+
+
+class Describe(msgspec.Struct, frozen=True, tag="describe"):
+    """Write the Arrow schema that a checked statement's result would have, without running it."""
+
+    sql: str
+    parameters: Parameters = Parameters()
 
 
 class Bound(msgspec.Struct, frozen=True):

@@ -1,5 +1,7 @@
 """Inside a query worker: bind once to the tables of one view map, then run statements over them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -9,8 +11,17 @@ from marketplace.engine.engine_errors import ENGINE_ERRORS, is_fatal, told
 from marketplace.engine.frames import Output
 from marketplace.engine.instance import identifier, lock, open_instance, scan
 from marketplace.engine.limits import Limits
-from marketplace.engine.query.encode import encode
-from marketplace.engine.query.query_messages import Bind, Bound, Ended, Run, TableFiles
+from marketplace.engine.query.encode import encode, write_schema
+from marketplace.engine.query.parameters import Values, read_values, unbound
+from marketplace.engine.query.query_messages import (
+    Bind,
+    Bound,
+    Describe,
+    Ended,
+    Parameters,
+    Run,
+    TableFiles,
+)
 
 # What an instance shows, as text. A read-only transaction keeps statements from changing tables
 # and views; attaching and detaching it does not stop.
@@ -32,14 +43,23 @@ class QueryWorker:
         self._instance: duckdb.DuckDBPyConnection | None = None
         self._hidden: dict[str, str] = {}
         self._shows: list[tuple[object, ...]] = []
+        self._running: duckdb.DuckDBPyConnection | None = None
         self._broken = False
 
     def perform(self, request: bytes, output: Output) -> msgspec.Struct:
-        """Bind, once and first; then run."""
-        message = msgspec.msgpack.decode(request, type=Bind | Run)
+        """Bind, once and first; then run and describe."""
+        message = msgspec.msgpack.decode(request, type=Bind | Run | Describe)
         if isinstance(message, Bind):
             return self._bind(message)
+        if isinstance(message, Describe):
+            return self._describe(message, output)
         return self._run(message, output)
+
+    def interrupt(self) -> None:
+        """Let the statement that runs fail soon."""
+        if (running := self._running) is not None:
+            with suppress(duckdb.Error):  # closed meanwhile
+                running.interrupt()
 
     def fit(self) -> bool:
         """False once the instance is broken or shows anything but what it was bound to."""
@@ -67,20 +87,38 @@ class QueryWorker:
         return Bound()
 
     def _run(self, message: Run, output: Output) -> Ended:
-        if self._instance is None:
-            raise RuntimeError("a statement came before the tables")
-        cursor = self._instance.cursor()
-        try:
-            cursor.execute("BEGIN TRANSACTION READ ONLY")
-            rows = encode(cursor.sql(message.sql), message.output, output, message.most_rows)
+        with self._cursor() as cursor:
+            values = _values(cursor, message.parameters)
+            relation = cursor.sql(_one_statement(message.sql), params=values)
+            rows = encode(relation, message.output, output, message.most_rows)
             output.flush()
             return Ended(rows=rows, bytes=output.taken())
+
+    def _describe(self, message: Describe, output: Output) -> Ended:
+        with self._cursor() as cursor:
+            values = _values(cursor, message.parameters)
+            if values is None:
+                values = unbound(message.parameters.names)
+            write_schema(cursor, cursor.sql(_one_statement(message.sql), params=values), output)
+            output.flush()
+            return Ended(rows=0, bytes=output.taken())
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of its own, in a read-only transaction; what DuckDB raises becomes a Problem."""
+        if self._instance is None:
+            raise RuntimeError("a statement came before the tables")
+        cursor = self._running = self._instance.cursor()
+        try:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            yield cursor
         except BrokenPipeError:
             raise
         except ENGINE_ERRORS as error:
             self._broken = is_fatal(error)
             raise told(error, self._hidden) from None
         finally:
+            self._running = None
             cursor.close()
 
 
@@ -102,6 +140,25 @@ def show(instance: duckdb.DuckDBPyConnection, tables: tuple[TableFiles, ...]) ->
         if table.short:
             # `organisation.dataset` is, to DuckDB, a view in the catalogue's schema `main`.
             instance.execute(f"CREATE VIEW {catalogue}.main.{identifier(table.dataset)} AS {body}")
+
+
+def _values(cursor: duckdb.DuckDBPyConnection, parameters: Parameters) -> Values | None:
+    if parameters.values is None:
+        return None
+    return read_values(cursor, parameters.names, parameters.values)
+
+
+def _one_statement(sql: str) -> str:
+    """The statement without the semicolons after it: DuckDB cannot project over them."""
+    text = sql.encode()
+    end = len(text)
+    for place, kind in reversed(duckdb.tokenize(sql)):
+        if kind == duckdb.token_type.comment:
+            continue
+        if text[place : place + 1] != b";":
+            break
+        end = place
+    return text[:end].decode()
 
 
 def _fingerprint(instance: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:

@@ -18,6 +18,7 @@ from marketplace.errors import StatementRefused
 
 _MOST_BYTES = 64 * 1024
 _MOST_BRACKETS = 200
+_MOST_PARAMETERS = 1000
 
 _QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _TABLE_NODES = frozenset(
@@ -29,14 +30,13 @@ _MODIFIERS = frozenset(
 )
 _CLASSES = frozenset(
     "BETWEEN CASE CAST COLLATE COLUMN_REF COMPARISON CONJUNCTION CONSTANT FUNCTION LAMBDA OPERATOR "  # noqa: SIM905
-    "POSITIONAL_REFERENCE STAR SUBQUERY TYPE WINDOW".split()
+    "PARAMETER POSITIONAL_REFERENCE STAR SUBQUERY TYPE WINDOW".split()
 )
 _TOLD = {
     "INSERT_QUERY_NODE": "INSERT",
     "UPDATE_QUERY_NODE": "UPDATE",
     "DELETE_QUERY_NODE": "DELETE",
     "MERGE_QUERY_NODE": "MERGE",
-    "PARAMETER": "a parameter ($1 or ?)",
 }
 _ONLY_SELECT = "Send one SELECT statement that only reads."
 _HOW_TO_NAME = "Name tables as organisation.dataset or organisation.dataset.table."
@@ -48,10 +48,13 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """A statement that passed the check.
 
     `tables` are the names it reads in lower case, of two parts (`organisation.dataset`) or three.
+    `parameters` are what it calls its parameters, in the order in which values are bound to them:
+    numbers where it has `?` or `$1`, else names by where they first stand in the text.
     """
 
     sql: str
     tables: frozenset[Name]
+    parameters: tuple[str, ...] = ()
 
 
 def check_text(sql: str) -> None:
@@ -94,7 +97,11 @@ def check_tree(sql: str, tree: bytes) -> Statement:
         )
     check = _Check()
     check.walk(parsed["statements"])
-    return Statement(sql=sql, tables=frozenset(check.tables))
+    return Statement(
+        sql=sql,
+        tables=frozenset(check.tables),
+        parameters=_parameters(parsed["statements"][0].get("named_param_map", [])),
+    )
 
 
 class _Check:
@@ -167,6 +174,22 @@ def _check_kind(kind: str, node: dict[str, Any]) -> None:
             "SHOW lists what the engine holds, and it holds only what a statement names.",
             next_step="Search the catalogue for datasets; DESCRIBE organisation.dataset shows columns.",
         )
+
+
+def _parameters(places: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The names by their places, which DuckDB counts from 1 as it meets them in the text."""
+    names = {place["value"]: str(place["key"]) for place in places}
+    if len(names) > _MOST_PARAMETERS:
+        raise StatementRefused(
+            f"The statement has {len(names)} parameters; at most {_MOST_PARAMETERS} are bound.",
+            next_step="Send a list as one parameter.",
+        )
+    if set(names) != set(range(1, len(names) + 1)):
+        raise StatementRefused(
+            "The numbers of the parameters leave one out.",
+            next_step="Number them $1, $2 and so on.",
+        )
+    return tuple(names[place] for place in sorted(names))
 
 
 def _check_function(name: str, allowed: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 from catalogue.errors import Problem
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
-from marketplace.engine.query.query_messages import Bind, Run, TableFiles
+from marketplace.engine.query.query_messages import Bind, Describe, Run, TableFiles
 from marketplace.engine.query.view_map import ViewMap
 from marketplace.engine.roles import Role
 from marketplace.errors import ServiceBusy, WorkerLost
@@ -57,7 +57,7 @@ class BoundWorker:
         if not self._process.settle():
             raise WorkerLost("A worker was not fit after it was bound.")
 
-    def run(self, request: Run, deadline: float) -> Call:
+    def run(self, request: Run | Describe, deadline: float) -> Call:
         """Begin a statement; one at a time."""
         self._used = True
         return self._process.call(request, deadline=deadline)

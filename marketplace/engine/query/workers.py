@@ -19,12 +19,22 @@ from marketplace.engine.frames import FrameKind
 from marketplace.engine.limits import Limits, ResultLimit
 from marketplace.engine.process import Call
 from marketplace.engine.query.cancellation import Cancellation
-from marketplace.engine.query.query_messages import Encoding, Ended, Run
+from marketplace.engine.query.query_messages import Describe, Encoding, Ended, Parameters, Run
 from marketplace.engine.query.statement import Statement
 from marketplace.engine.query.statement_parser import StatementParser
 from marketplace.engine.query.view_map import ViewMap, view_map
 from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
-from marketplace.errors import QueryTooLarge, WorkerLost
+from marketplace.errors import QueryTooLarge, StatementRefused, WorkerLost
+
+_MOST_VALUES_BYTES = 1024**2
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement's result before it is run: an Arrow IPC stream without rows, and how many
+    parameters the statement has."""
+
+    schema: bytes
+    parameters: int
 
 
 class QueryWorkers:
@@ -77,6 +87,7 @@ class QueryWorkers:
         caller: str = "",
         most: ResultLimit | None = None,
         cancellation: Cancellation | None = None,
+        parameters: bytes | None = None,
     ) -> "ResultStream":
         """Run a statement that `parse` let through over the tables of `views`, and nothing else.
 
@@ -85,11 +96,50 @@ class QueryWorkers:
         seconds of work, waiting for a worker included. `caller` is whoever the places are counted
         for; all that name none are one. A result over `most` ends with QueryTooLarge, before
         the bytes that pass it. Raises QueryStopped where `cancellation` says so before
-        the first bytes.
+        the first bytes. `parameters` is an Arrow IPC stream of one row, whose values are bound in
+        the order of the statement's parameters.
         """
-        cancellation = cancellation or Cancellation()
         most = most or ResultLimit()
-        request = Run(sql, output, most_rows=most.rows)
+        named = self._named(sql, parameters)
+        request = Run(sql, output, most_rows=most.rows, parameters=named)
+        return self._ask(views, request, deadline, caller, most, cancellation)
+
+    def describe(
+        self,
+        views: ViewMap,
+        sql: str,
+        parameters: bytes | None = None,
+        *,
+        deadline: float | None = None,
+        caller: str = "",
+        cancellation: Cancellation | None = None,
+    ) -> Described:
+        """What a statement that `parse` let through would give, without running it.
+
+        Parameters without values are taken as NULL, so that types which follow from a value may
+        differ once there is one. Raises as `run` does.
+        """
+        named = Parameters(self.parse(sql).parameters, _bounded(parameters))
+        request = Describe(sql, named)
+        stream = self._ask(views, request, deadline, caller, ResultLimit(), cancellation)
+        with stream:
+            return Described(schema=b"".join(stream), parameters=len(named.names))
+
+    def _named(self, sql: str, values: bytes | None) -> Parameters:
+        if values is None:
+            return Parameters()
+        return Parameters(self.parse(sql).parameters, _bounded(values))
+
+    def _ask(
+        self,
+        views: ViewMap,
+        request: Run | Describe,
+        deadline: float | None,
+        caller: str,
+        most: ResultLimit,
+        cancellation: Cancellation | None,
+    ) -> "ResultStream":
+        cancellation = cancellation or Cancellation()
         until = monotonic() + (self._limits.deadline if deadline is None else deadline)
         worker = self._take(view_map(views), caller, until)
         used = worker.used
@@ -111,7 +161,7 @@ class QueryWorkers:
     def _begin(
         self,
         worker: BoundWorker,
-        request: Run,
+        request: Run | Describe,
         most: ResultLimit,
         until: float,
         cancellation: Cancellation,
@@ -136,7 +186,7 @@ class ResultStream(Iterator[bytes]):
 
     Only an iteration that ends without raising was complete; then `rows` and `bytes` are what it
     had. Raises QueryFailed, QueryTimedOut, QueryTooLarge or WorkerLost. Close it in any case: where
-    the result is not at its end this kills the worker at once, also from another thread.
+    the result is not at its end this stops the work within half a second, also from another thread.
     """
 
     def __init__(
@@ -151,6 +201,7 @@ class ResultStream(Iterator[bytes]):
         self._complete = False
         self._closed = False
         self._closing = threading.Lock()
+        self._reading = threading.RLock()
         self.rows = 0
         self.bytes = 0
 
@@ -174,17 +225,20 @@ class ResultStream(Iterator[bytes]):
         return piece
 
     def stop(self, reason: Problem) -> None:
-        """Kill its worker while it is this stream's; whoever waits for bytes gets the reason."""
+        """Stop the work while it is this stream's; whoever waits for bytes gets the reason."""
         with self._closing:
             if not self._closed:
-                self._worker.stop(reason)
+                self._call.stop(reason)
 
     def close(self) -> None:
-        """End it; the worker is kept only where it has ended its answer by itself."""
+        """End it; the worker is kept only where it ends its answer by itself."""
         with self._closing:
             if self._closed:
                 return
             self._closed = True
+        self._call.stop(WorkerLost("The stream was closed before its end."))
+        with self._reading:  # who waits for bytes reads on until the worker has stopped
+            self._call.drain()
         self._pool.give_back(self._worker, fit=self._call.over)
 
     def __enter__(self) -> Self:
@@ -197,16 +251,17 @@ class ResultStream(Iterator[bytes]):
 
     def _receive(self) -> bytes | None:
         """The next piece, or None at a proven end."""
-        try:
-            for frame in self._call:
-                if frame.kind is FrameKind.DATA:
-                    self.bytes += len(frame.payload)
-                    self._check_size()
-                    return frame.payload
-            self._end(_decode_end(self._call.end))
-        except BaseException:
-            self.close()
-            raise
+        with self._reading:
+            try:
+                for frame in self._call:
+                    if frame.kind is FrameKind.DATA:
+                        self.bytes += len(frame.payload)
+                        self._check_size()
+                        return frame.payload
+                self._end(_decode_end(self._call.end))
+            except BaseException:
+                self.close()
+                raise
         self.close()
         return None
 
@@ -228,6 +283,16 @@ class ResultStream(Iterator[bytes]):
                 f"The result has more than {self._service_bytes // 1024**2} MiB.",
                 next_step="Ask for fewer rows or columns, or for an aggregate.",
             )
+
+
+def _bounded(values: bytes | None) -> bytes | None:
+    if values is not None and len(values) > _MOST_VALUES_BYTES:
+        raise StatementRefused(
+            f"The values of the parameters have {len(values)} bytes; at most {_MOST_VALUES_BYTES} "
+            "are read.",
+            next_step="Send fewer or shorter values.",
+        )
+    return values
 
 
 def _decode_end(payload: bytes | None) -> Ended:
