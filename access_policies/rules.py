@@ -168,10 +168,14 @@ def stage(connection: Connection, scope: str) -> Audience:
     Until somebody opens it, the marketplace is open to government alone; a dataset without a stage
     of its own has no ceiling but the marketplace's.
     """
-    held = connection.execute(select(stages.c.stage).where(stages.c.scope == scope)).scalar()
-    if held is None:
-        return Audience.GOVERNMENT if scope == ANY else Audience.PUBLIC
-    return Audience(held)
+    return stages_of(connection, scope)[scope]
+
+
+def stages_of(connection: Connection, *scopes: str) -> dict[str, Audience]:
+    """The stage of each scope; see `stage`."""
+    unset = {scope: Audience.GOVERNMENT if scope == ANY else Audience.PUBLIC for scope in scopes}
+    held = connection.execute(select(stages).where(stages.c.scope.in_(scopes)))
+    return unset | {row.scope: Audience(row.stage) for row in held}
 
 
 def set_stage(connection: Connection, scope: str, opened: Audience) -> None:

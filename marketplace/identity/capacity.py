@@ -24,10 +24,15 @@ _Held = TypeVar("_Held", Membership, Secondment)
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """The effective audience, and the last day on which the person has it (none: no end known)."""
+    """The effective audience, and the last day on which the person has it (none: no end known).
+
+    `changes_at` is the first moment to come at which a membership or secondment of theirs begins or
+    ends, so that the answer may be another; it is no later than `until`.
+    """
 
     audience: Audience
     last_day: date | None = None
+    changes_at: datetime | None = None
 
     @property
     def until(self) -> datetime | None:
@@ -48,8 +53,13 @@ def in_project(
         raise Unauthenticated(
             _membership_over(held, project, now), next_step="Ask the lead of the project."
         )
-    own, last_day = _own_audience(connection, person, project, membership, now)
-    return Capacity(audience=max(own, project.audience), last_day=last_day)
+    seconded = secondments.of_person(connection, person.id)
+    own, last_day = _own_audience(connection, person, project, membership, seconded, now)
+    return Capacity(
+        audience=max(own, project.audience),
+        last_day=last_day,
+        changes_at=_next_change((*held, *seconded), now),
+    )
 
 
 def in_role(
@@ -58,13 +68,9 @@ def in_role(
     """How the person acts in a role now. Raises Unauthenticated where they left the organisation."""
     if organisation is None or organisation == person.organisation:
         return Capacity(audience=organisations.get(connection, person.organisation).audience)
+    seconded = secondments.of_person(connection, person.id)
     secondment = _longest(
-        (
-            held
-            for held in secondments.of_person(connection, person.id)
-            if held.host_organisation == organisation
-        ),
-        now,
+        (held for held in seconded if held.host_organisation == organisation), now
     )
     if secondment is None:
         raise Unauthenticated(
@@ -72,20 +78,25 @@ def in_role(
             next_step="Ask the operator, if your secondment should go on.",
         )
     host = organisations.get(connection, organisation)
-    return Capacity(audience=host.audience, last_day=secondment.last_day)
+    return Capacity(
+        audience=host.audience,
+        last_day=secondment.last_day,
+        changes_at=_next_change(seconded, now),
+    )
 
 
 def _own_audience(
-    connection: Connection, person: Person, project: Project, membership: Membership, now: datetime
+    connection: Connection,
+    person: Person,
+    project: Project,
+    membership: Membership,
+    seconded: Iterable[Secondment],
+    now: datetime,
 ) -> tuple[Audience, date | None]:
     home = organisations.get(connection, person.organisation).audience
     if person.organisation == project.organisation:
         return home, membership.last_day
-    hosted = [
-        held
-        for held in secondments.of_person(connection, person.id)
-        if _is_to(held, project) and _overlap(held, membership)
-    ]
+    hosted = [held for held in seconded if _is_to(held, project) and _overlap(held, membership)]
     if not hosted:
         return home, membership.last_day
     secondment = _longest(hosted, now)
@@ -122,6 +133,13 @@ def _longest(held: Iterable[_Held], now: datetime) -> _Held | None:
 def _holds(held: Membership | Secondment, now: datetime) -> bool:
     begun = start_of_day(held.first_day) <= now
     return begun and (held.last_day is None or now < end_of_last_day(held.last_day))
+
+
+def _next_change(held: Iterable[Membership | Secondment], now: datetime) -> datetime | None:
+    days = list(held)
+    edges = [start_of_day(one.first_day) for one in days]
+    edges += [end_of_last_day(one.last_day) for one in days if one.last_day is not None]
+    return min((edge for edge in edges if edge > now), default=None)
 
 
 def _membership_over(held: Iterable[Membership], project: Project, now: datetime) -> str:

@@ -12,7 +12,8 @@ class Principal:
 
     `valid_until` is the earliest end of token, membership and secondment: at that moment the caller
     is no longer this principal. A decision's own `until` covers the rules alone, so whoever keeps
-    an answer keeps it until the earlier of the two.
+    an answer keeps it until the earlier of the two. `changes_at` is the first moment at which time
+    alone could make them act otherwise, as when another secondment begins: never later.
     """
 
     person_id: str
@@ -24,3 +25,4 @@ class Principal:
     organisation: str | None = None
     subject: Subject
     valid_until: datetime
+    changes_at: datetime

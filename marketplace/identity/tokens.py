@@ -77,7 +77,7 @@ def issue_token(
         expires_at=expires_at,
     )
     connection.execute(
-        insert(tokens).values(msgspec.structs.asdict(record) | {"digest": _digest(secret)})
+        insert(tokens).values(msgspec.structs.asdict(record) | {"digest": digest_of(secret)})
     )
     return secret, record
 
@@ -88,7 +88,7 @@ def authenticate(connection: Connection, secret: str, *, now: datetime) -> Princ
     Raises Unauthenticated: one sentence for any secret that is not known, and the reason (expired,
     revoked, membership or secondment over) for its holder.
     """
-    row = _find(connection, tokens.c.digest == _digest(secret))
+    row = _find(connection, tokens.c.digest == digest_of(secret))
     if row is None:
         raise Unauthenticated(_UNKNOWN, next_step=_ASK_FOR_NEW)
     return _principal(connection, row, now)
@@ -175,7 +175,8 @@ def _in_project(
         project=name,
         project_purpose=project.purpose,
         subject=subject_of(person.id, names_in(name, person.id), held),
-        valid_until=_earlier(token, held),
+        valid_until=_earlier(token, held.until),
+        changes_at=_earlier(token, held.changes_at),
     )
 
 
@@ -192,7 +193,8 @@ def _in_role(
         role=token.role,
         organisation=token.organisation,
         subject=subject_of(person.id, {principals.role(token.role, token.organisation)}, held),
-        valid_until=_earlier(token, held),
+        valid_until=_earlier(token, held.until),
+        changes_at=_earlier(token, held.changes_at),
     )
 
 
@@ -211,8 +213,8 @@ def subject_of(person: str, names: set[str], held: Capacity) -> Subject:
     )
 
 
-def _earlier(token: TokenRecord, held: Capacity) -> datetime:
-    return min(token.expires_at, held.until) if held.until else token.expires_at
+def _earlier(token: TokenRecord, moment: datetime | None) -> datetime:
+    return min(token.expires_at, moment) if moment else token.expires_at
 
 
 def _find(connection: Connection, condition: ColumnElement[bool]) -> Row[*tuple[Any, ...]] | None:
@@ -224,5 +226,6 @@ def _record(row: Row[*tuple[Any, ...]]) -> TokenRecord:
     return msgspec.convert(row, TokenRecord, from_attributes=True)
 
 
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """What is kept of a secret: its SHA-256, in hexadecimal."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
