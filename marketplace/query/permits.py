@@ -29,6 +29,9 @@ from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import renew
 
 
+# Whoever may do one of these to a dataset may be told that it is there.
+_TELLING = (Action.DISCOVER, Action.QUERY)
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """One table as the caller gets it: the release pinned, the scope agreed, and by what."""
@@ -45,6 +48,7 @@ class Permit:
 
     principal: Principal
     readings: tuple[Reading, ...]
+    action: Action
     revision: int
     entry: str
 
@@ -65,6 +69,7 @@ class Permits:
         *,
         releases: Mapping[str, int] | None = None,
     ) -> Permit:
+        action: Action = Action.QUERY,
         """Decide every table in the transaction that records the decisions, permit or deny.
 
         `releases` pins datasets by their address to a release; any other is read as it is newest.
@@ -78,22 +83,24 @@ class Permits:
             try:
                 principal = renew(connection, principal, now=self._clock())
                 readings = tuple(
-                    self._reading(connection, principal, parts, releases or {})
+                    self._reading(connection, principal, action, parts, releases or {})
                     for parts in sorted(statement.tables)
                 )
             except Problem as problem:
                 refusal = problem
             entry = self._record(
-                connection, principal, statement.sql, refusal=refusal, readings=readings
+                connection, principal, action, statement.sql, refusal=refusal, readings=readings
             )
         if refusal is not None:
             raise refusal
-        return Permit(principal=principal, readings=readings, revision=under, entry=entry)
+        return Permit(
+            principal=principal, action=action, readings=readings, revision=under, entry=entry
+        )
 
     def refuse(self, principal: Principal, sql: str, refusal: Problem) -> None:
         """Record a statement that was refused before any table of it was known."""
         with self._database.writing() as connection:
-            self._record(connection, principal, sql, refusal=refusal, readings=())
+            self._record(connection, principal, Action.QUERY, sql, refusal=refusal, readings=())
 
     def still_stand(self, permit: Permit, connection: Connection) -> bool:
         """Whether the same question gets the same grants and obligations again."""
@@ -102,7 +109,7 @@ class Permits:
         except Unauthenticated:
             return False
         return all(
-            _same(self._ask(connection, principal, Action.QUERY, read.release.dataset), read)
+            _same(self._ask(connection, principal, permit.action, read.release.dataset), read)
             for read in permit.readings
         )
 
@@ -121,14 +128,17 @@ class Permits:
         connection: Connection,
         principal: Principal,
         parts: tuple[str, ...],
+        action: Action,
         pinned: Mapping[str, int],
     ) -> Reading:
         dataset = _dataset_named(parts)
         release = self._releases.latest(connection, dataset)
-        decision = self._ask(connection, principal, Action.QUERY, dataset)
+        decision = self._ask(connection, principal, action, dataset)
         if not decision.allowed:
-            listed = self._ask(connection, principal, Action.DISCOVER, dataset)
-            if release is None or not listed.allowed:
+            knows = any(
+                self._ask(connection, principal, telling, dataset).allowed for telling in _TELLING
+            )
+            if release is None or not knows:
                 raise unknown(".".join(parts))
             enforcement.require(
                 decision,
@@ -160,6 +170,7 @@ class Permits:
         connection: Connection,
         principal: Principal,
         sql: str,
+        action: Action,
         *,
         refusal: Problem | None,
         readings: tuple[Reading, ...],
@@ -170,6 +181,7 @@ class Permits:
             kind=EntryKind.READ_DECIDED,
             facts={
                 "allowed": refusal is None,
+                "action": action.value,
                 "refused_as": type(refusal).__name__ if refusal else "",
                 "project": principal.project or "",
                 "purpose": principal.project_purpose,
