@@ -28,9 +28,9 @@ from marketplace.errors import Unauthenticated
 from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import renew
 
-
 # Whoever may do one of these to a dataset may be told that it is there.
 _TELLING = (Action.DISCOVER, Action.QUERY)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -47,8 +47,8 @@ class Permit:
     """Every table of a statement allowed, recorded as `entry` under one policy revision."""
 
     principal: Principal
-    readings: tuple[Reading, ...]
     action: Action
+    readings: tuple[Reading, ...]
     revision: int
     entry: str
 
@@ -68,8 +68,8 @@ class Permits:
         statement: Statement,
         *,
         releases: Mapping[str, int] | None = None,
-    ) -> Permit:
         action: Action = Action.QUERY,
+    ) -> Permit:
         """Decide every table in the transaction that records the decisions, permit or deny.
 
         `releases` pins datasets by their address to a release; any other is read as it is newest.
@@ -127,8 +127,8 @@ class Permits:
         self,
         connection: Connection,
         principal: Principal,
-        parts: tuple[str, ...],
         action: Action,
+        parts: tuple[str, ...],
         pinned: Mapping[str, int],
     ) -> Reading:
         dataset = _dataset_named(parts)
@@ -169,8 +169,8 @@ class Permits:
         self,
         connection: Connection,
         principal: Principal,
-        sql: str,
         action: Action,
+        sql: str,
         *,
         refusal: Problem | None,
         readings: tuple[Reading, ...],
@@ -180,8 +180,8 @@ class Permits:
         entry = Entry(
             kind=EntryKind.READ_DECIDED,
             facts={
-                "allowed": refusal is None,
                 "action": action.value,
+                "allowed": refusal is None,
                 "refused_as": type(refusal).__name__ if refusal else "",
                 "project": principal.project or "",
                 "purpose": principal.project_purpose,
