@@ -1,12 +1,14 @@
-"""The entry of a confined process: `python -m marketplace.engine.child ROLE`.
+"""The entry of a confined process: `python -m marketplace.engine.child ROLE DESCRIPTOR`.
 
 It imports its role, gives up its rights, and then serves requests until its parent is gone. It has
-an empty environment, no credentials, and only the files that the first request names.
+an empty environment, no credentials, and only the files that the first request names. Through the
+pipe of that descriptor its parent names the request that it should end early; the pipe ends with
+the parent.
 """
 
 import importlib
 import os
-import select
+import struct
 import sys
 import threading
 import traceback
@@ -17,10 +19,12 @@ import msgspec
 from catalogue.errors import Problem
 from marketplace.engine.confinement import confine
 from marketplace.engine.frames import Failure, FrameKind, Output, read_request
-from marketplace.engine.roles import MODULES, Confine, Role, Worker
+from marketplace.engine.roles import MODULES, Confine, Interruptible, Role, Worker
+
+_NUMBER = struct.Struct("<I")
 
 
-def main(role: Role) -> None:
+def main(role: Role, interrupts: int) -> None:
     """Serve until the parent closes the pipe or the worker is no longer fit."""
     requests, output = _claim_pipes()
     module = importlib.import_module(MODULES[role])
@@ -37,16 +41,45 @@ def main(role: Role) -> None:
     except Problem as problem:
         _tell(output, problem)
         return
-    threading.Thread(target=_end_with_parent, args=(requests.fileno(),), daemon=True).start()
     worker: Worker = module.open_worker(confinement.limits, confinement.write_paths[0])
+    work = Work(worker)
+    threading.Thread(target=_listen, args=(interrupts, work), daemon=True).start()
     output.say(FrameKind.READY, held.encode())
-    _serve(worker, requests, output)
+    _serve(worker, work, requests, output)
 
 
-def _serve(worker: Worker, requests: BinaryIO, output: Output) -> None:
+class Work:
+    """The requests as they are done, one after the other, the first of them number one."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._number = 0
+        self._running = False
+        self._guard = threading.Lock()
+
+    def perform(self, request: bytes, output: Output) -> msgspec.Struct:
+        """Do the next one."""
+        with self._guard:
+            self._number += 1
+            self._running = True
+        try:
+            return self._worker.perform(request, output)
+        finally:
+            with self._guard:
+                self._running = False
+
+    def interrupt(self, number: int) -> None:
+        """Let that request end early, and no other that came meanwhile; from another thread."""
+        with self._guard:
+            asked = self._running and number == self._number
+            if asked and isinstance(self._worker, Interruptible):
+                self._worker.interrupt()
+
+
+def _serve(worker: Worker, work: Work, requests: BinaryIO, output: Output) -> None:
     while (request := read_request(requests)) is not None:
         try:
-            end = worker.perform(request, output)
+            end = work.perform(request, output)
             output.flush()
             output.say(FrameKind.END, msgspec.msgpack.encode(end, enc_hook=str))
         except BrokenPipeError:
@@ -96,13 +129,12 @@ def _silence_errors() -> None:
     os.close(nowhere)
 
 
-def _end_with_parent(requests: int) -> None:
-    """Leave at once when the parent's end of the pipe is gone, also in the middle of a query."""
-    poll = select.poll()
-    poll.register(requests, 0)
-    poll.poll()
+def _listen(interrupts: int, work: Work) -> None:
+    """Interrupt what the parent names, and leave at once when it is gone, whatever is being done."""
+    while message := os.read(interrupts, _NUMBER.size):
+        work.interrupt(_NUMBER.unpack(message)[0])
     os._exit(0)
 
 
 if __name__ == "__main__":
-    main(Role(sys.argv[1]))
+    main(Role(sys.argv[1]), int(sys.argv[2]))

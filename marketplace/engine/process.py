@@ -1,19 +1,22 @@
 """A confined, killable process, seen from its parent.
 
 The parent trusts nothing that comes back: frames are bounded, errors are of known kinds, and an
-answer without END is lost. A watch kills what oversteps its deadline or its memory, because neither
-can be left to DuckDB (the README has the figures).
+answer without END is lost. A watch ends what oversteps its deadline or its memory, because neither
+can be left to DuckDB (the README has the figures): by an interrupt, which leaves the process fit for
+the next request, and by a kill where that is not heeded or memory cannot wait for it.
 """
 
 import logging
+import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from os import sysconf
 from pathlib import Path
+from time import monotonic
 from typing import IO, Self, cast
 
 import msgspec
@@ -36,23 +39,32 @@ from marketplace.errors import QueryTooLarge, WorkerLost
 _log = logging.getLogger(__name__)
 
 _START_SECONDS = 60.0
-_PAGE = sysconf("SC_PAGE_SIZE")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_GRACE = 0.5  # seconds in which an interrupt must be heeded; what does not is killed
+_NUMBER = struct.Struct("<I")
 
 
 class ConfinedProcess:
     """One process of one role. Use it from one thread at a time; `stop` may come from any."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], limits: Limits, scratch: Path, said: IO[bytes]
+        self,
+        process: subprocess.Popen[bytes],
+        limits: Limits,
+        scratch: Path,
+        *,
+        interrupts: IO[bytes],
+        said: IO[bytes],
     ) -> None:
         self._process = process
         self._requests = cast("IO[bytes]", process.stdin)
         self._answers = cast("IO[bytes]", process.stdout)
         self._limits = limits
         self._scratch = scratch
+        self._interrupts = interrupts
         self._said = said
         self._reason: Problem | None = None
-        self._budget: Budget | None = None
+        self._requested = 0
         self.confinement = ""
 
     @classmethod
@@ -65,8 +77,11 @@ class ConfinedProcess:
         scratch.mkdir(parents=True, exist_ok=True)
         private = Path(tempfile.mkdtemp(prefix=f"{role}-", dir=scratch)).resolve()
         said = tempfile.TemporaryFile()  # noqa: SIM115 -- open for as long as the process starts
+        heard, interrupting = os.pipe()
+        os.set_blocking(interrupting, False)  # a process that does not listen keeps nobody
         process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "marketplace.engine.child", role],
+            [sys.executable, "-I", "-m", "marketplace.engine.child", role, str(heard)],
+            pass_fds=(heard,),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -75,7 +90,9 @@ class ConfinedProcess:
             bufsize=CHUNK,
             pipesize=CHUNK,
         )
-        return cls(process, limits, private, said)
+        os.close(heard)
+        interrupts = open(interrupting, "wb", buffering=0)  # noqa: PTH123, SIM115 -- a descriptor
+        return cls(process, limits, private, interrupts=interrupts, said=said)
 
     @property
     def pid(self) -> int:
@@ -124,8 +141,14 @@ class ConfinedProcess:
 
     def call(self, request: msgspec.Struct, *, deadline: float) -> "Call":
         """Send a request; the answer comes frame by frame. `deadline` is in seconds."""
-        self._send(request)
-        return Call(self, self._begin(deadline))
+        self._requested += 1
+        call = Call(self, self._requested, deadline, self._limits)
+        try:
+            self._send(request)
+        except Problem:
+            call.finish()
+            raise
+        return call
 
     def settle(self) -> bool:
         """After a call: wait until the process is ready for another; False where it is not fit."""
@@ -144,27 +167,16 @@ class ConfinedProcess:
     def close(self) -> None:
         """Kill it, and remove its private folder."""
         self.stop(WorkerLost("The stream was closed before its end."))
-        self.end_of_answer()
         self._process.wait()
-        for pipe in (self._requests, self._answers, self._said):
+        for pipe in (self._requests, self._answers, self._interrupts, self._said):
             with suppress(OSError):  # a request that was never read
                 pipe.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def check(self) -> None:
-        """Stop it where it oversteps its memory or the budget of its answer."""
-        if (budget := self._budget) is None:
-            return
-        if self.resident() > self._limits.memory:
-            self.stop(
-                QueryTooLarge(
-                    f"It needed more than {self._limits.memory // 1024**2} MiB of memory and was "
-                    "stopped.",
-                    next_step="Ask for less: fewer rows or columns, or a smaller join or sort.",
-                )
-            )
-        elif (problem := budget.overstepped()) is not None:
-            self.stop(problem)
+    def interrupt(self, number: int) -> None:
+        """Ask it, from any thread, to end its answer to that request early; it may not heed that."""
+        with suppress(ValueError, OSError):  # closed, or gone
+            self._interrupts.write(_NUMBER.pack(number))
 
     def next_frame(self) -> Frame:
         """The next frame. Raises why the process was stopped, or WorkerLost."""
@@ -175,22 +187,12 @@ class ConfinedProcess:
             raise self._loss()
         return frame
 
-    def end_of_answer(self) -> None:
-        """Nothing is owed any more."""
-        self._budget = None
-        WATCH.release(self)
-
-    def _begin(self, deadline: float) -> Budget:
-        self._budget = Budget(deadline, self._limits)
-        WATCH.guard(self)
-        return self._budget
-
     def _await_ready(self, deadline: float) -> bytes:
-        self._begin(deadline)
+        waiting = Call(self, self._requested, deadline, self._limits)
         try:
             frame = self.next_frame()
         finally:
-            self.end_of_answer()
+            waiting.finish()
         if frame.kind is FrameKind.ERROR:
             raise problem_in(frame)
         if frame.kind is not FrameKind.READY:
@@ -216,36 +218,92 @@ class ConfinedProcess:
 class Call(Iterator[Frame]):
     """The answer to one request: DATA and NOTE frames, then `end` is the payload of its END.
 
-    Raises what the process told, why it was stopped, or WorkerLost; only an iteration that ends
-    without raising was complete. `over` says that the process has ended its answer by itself, with
-    END or with an error, so that it may be asked again.
+    Raises what the process told, why the call was stopped, or WorkerLost; only an iteration that
+    ends without raising was complete. `over` says that the process has ended its answer by itself,
+    with END or with an error, so that it may be asked again. The watch looks at it until then.
     """
 
-    def __init__(self, process: ConfinedProcess, budget: Budget) -> None:
+    def __init__(
+        self, process: ConfinedProcess, number: int, deadline: float, limits: Limits
+    ) -> None:
         self._process = process
-        self._budget = budget
+        self._number = number
+        self._memory = limits.memory
+        self._budget = Budget(deadline, limits)
+        self._reason: Problem | None = None
+        self._stopped_at = float("inf")
         self.end: bytes | None = None
         self.over = False
+        WATCH.guard(self)
 
     def __next__(self) -> Frame:
         """The next DATA or NOTE frame."""
         if self.end is not None:
             raise StopIteration
+        while (frame := self._receive()).kind in (FrameKind.DATA, FrameKind.NOTE):
+            if self._reason is None:
+                return frame
+        self.over = True
+        self.finish()
+        if self._reason is not None:
+            raise self._reason
+        if frame.kind is not FrameKind.END:
+            self._reason = problem_in(frame)
+            raise self._reason
+        self.end = frame.payload
+        raise StopIteration
+
+    def stop(self, reason: Problem) -> None:
+        """End it early, from any thread: whoever reads on is told the first reason.
+
+        Does nothing once the answer is over.
+
+        Somebody must read on: a process that has not ended its answer after half a second is killed.
+        """
+        if self.over:
+            return
+        if self._reason is None:
+            self._reason, self._stopped_at = reason, monotonic()
+        self._process.interrupt(self._number)
+
+    def drain(self) -> None:
+        """Read what is left after `stop`, so that the process may be asked again."""
+        with suppress(Problem):
+            for _ in self:
+                pass
+
+    def check(self) -> None:
+        """See whether it keeps its bounds, and stop it where it does not."""
+        if self._process.resident() > self._memory:
+            self._process.stop(
+                QueryTooLarge(
+                    f"It needed more than {self._memory // 1024**2} MiB of memory and was stopped.",
+                    next_step="Ask for less: fewer rows or columns, or a smaller join or sort.",
+                )
+            )
+        elif self._reason is None:
+            if (problem := self._budget.overstepped()) is not None:
+                self.stop(problem)
+        elif monotonic() - self._stopped_at > _GRACE:
+            self._process.stop(self._reason)
+        else:
+            self._process.interrupt(self._number)  # one that comes before the work begins is lost
+
+    def finish(self) -> None:
+        """Nothing is owed any more."""
+        WATCH.release(self)
+
+    def _receive(self) -> Frame:
+        if self.over and self._reason is not None:
+            raise self._reason
         self._budget.wait()
         try:
             frame = self._process.next_frame()
-        except Problem:
-            self._process.end_of_answer()
-            raise
+        except Problem as problem:
+            self.finish()
+            raise self._reason or problem from None
         self._budget.arrive()
-        if frame.kind in (FrameKind.DATA, FrameKind.NOTE):
-            return frame
-        self._process.end_of_answer()
-        self.over = True
-        if frame.kind is FrameKind.END:
-            self.end = frame.payload
-            raise StopIteration
-        raise problem_in(frame)
+        return frame
 
 
 def perform(

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -41,6 +41,15 @@ class Worker(Protocol):
 
     def fit(self) -> bool:
         """Whether the process may take another request; asked after each one."""
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A worker that can be told, from another thread, to end the request that it performs."""
+
+    def interrupt(self) -> None:
+        """Let the request fail soon; it may already have ended."""
         ...
 
 

@@ -42,7 +42,7 @@ class Budget:
         running = monotonic() - self._since
         if self._waiting and self._spent + running > self._deadline:
             return QueryTimedOut(
-                f"It did not finish within {self._deadline:.3g} seconds and was stopped.",
+                f"It did not finish within {round(self._deadline, 1):g} seconds and was stopped.",
                 next_step="Ask for less: fewer rows, fewer joins, or an aggregate.",
             )
         if not self._waiting and running > self._limits.stall:

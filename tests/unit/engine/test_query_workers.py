@@ -306,15 +306,6 @@ class TestCutResults:
         assert stream.rows == 0
         assert rows_of(workers, NOTHING, "SELECT 1 AS a") == '"a"\n1\n'
 
-    def test_a_closed_stream_ends_its_worker_at_once(self, workers: QueryWorkers) -> None:
-        stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
-        next(stream)
-        stream.close()
-
-        wait_for_end(stream.pid)
-        with pytest.raises(WorkerLost):
-            list(stream)
-
     def test_another_thread_can_end_a_stream_that_is_waited_for(
         self, workers: QueryWorkers
     ) -> None:
@@ -384,7 +375,6 @@ class TestLimits:
             stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.CSV))
             with pytest.raises(QueryTooLarge):
                 list(stream)
-            wait_for_end(stream.pid)
 
     def test_a_result_that_nobody_reads_is_ended(self, tmp_path: Path) -> None:
         limits = msgspec.structs.replace(SMALL, stall=0.0)
