@@ -12,12 +12,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from marketplace.errors import ProofInvalid, SettingInvalid
+from marketplace.private_files import create_once, flush_folder, open_to_others
 
 _ED25519 = b"\x01"
 _NAME = re.compile(r"[^\s+]{1,200}")
@@ -132,7 +132,7 @@ def open_signer(folder: Path, origin: str) -> Signer:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / _KEY_FILE
     if not path.exists():
-        _create_once(path, _private_text(origin, Ed25519PrivateKey.generate()))
+        create_once(path, _private_text(origin, Ed25519PrivateKey.generate()))
     private = _read_private(path, origin)
     public = folder / _PUBLIC_FILE
     signer = Signer(origin, private, read_public_keys(public) if public.exists() else ())
@@ -198,7 +198,7 @@ def _private_text(origin: str, private: Ed25519PrivateKey) -> str:
 
 
 def _read_private(path: Path, origin: str) -> Ed25519PrivateKey:
-    if path.stat().st_mode & 0o077:
+    if open_to_others(path):
         raise SettingInvalid(
             f"The audit log's signing key {path} can be read by others.",
             next_step="Treat the key as known to them: see how to rotate it in deploy/RUNBOOK.md.",
@@ -215,35 +215,9 @@ def _read_private(path: Path, origin: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(raw[1:])
 
 
-def _create_once(path: Path, text: str) -> None:
-    # Written aside and linked into place: nobody reads half a key, and the first of two wins.
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()
-        _flush_folder(path.parent)
-
-
 def _append_line(path: Path, line: str) -> None:
     with path.open("a") as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
-    _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_folder(path.parent)

@@ -1,0 +1,1 @@
+"""Arrow Flight SQL: the exit for ADBC, JDBC, ODBC and Power BI."""
