@@ -5,7 +5,10 @@ Problem (catalogue/errors.py)
     ├── SettingInvalid
     ├── RequestMalformed        the call itself is wrong
     ├── FormatNotOffered        a result asked for in a media type that there is none of
+    ├── PreconditionFailed      a file is not the one that the call is meant for
+    ├── RangeUnsatisfiable      a range of bytes that the file has none of
     ├── Unauthenticated         no token, or one that is unknown, expired or revoked
+    ├── TicketInvalid           a Flight ticket or handle that opens nothing for this caller
     ├── WrongProject            the token belongs to another project
     ├── AccessDenied            the decision, with its reason
     ├── AccessEnded             access ended while a result was being sent
@@ -20,6 +23,7 @@ Problem (catalogue/errors.py)
     ├── QueryTooLarge           memory, or the limit on a result's bytes
     ├── WorkerLost              the process that did the work died
     ├── ServiceBusy             no worker is free; try again
+    ├── ExtractNotReady         what the agreement lets out is still being written; try again
     ├── ConfinementMissing      the operator demands a sandbox that this kernel lacks
     ├── AuditUnavailable        nothing is served that cannot be recorded
     └── ProofInvalid            a receipt or checkpoint of the audit log that proves nothing
@@ -52,8 +56,24 @@ class FormatNotOffered(MarketplaceError):
     """The call accepts none of the media types that the answer can have."""
 
 
+class PreconditionFailed(MarketplaceError):
+    """The file is not the one that the call is meant for."""
+
+
+class RangeUnsatisfiable(MarketplaceError):
+    """The file has none of the bytes asked for; `size` is how many it has."""
+
+    def __init__(self, detail: str, *, next_step: str = "", size: int = 0) -> None:
+        super().__init__(detail, next_step=next_step)
+        self.size = size
+
+
 class Unauthenticated(MarketplaceError):
     """No token was sent, or one that does not open anything now."""
+
+
+class TicketInvalid(MarketplaceError):
+    """A ticket or handle of Flight that is another's, was altered, or has expired."""
 
 
 class WrongProject(MarketplaceError):
@@ -110,6 +130,10 @@ class WorkerLost(MarketplaceError):
 
 class ServiceBusy(MarketplaceError):
     """Every worker is taken; the same call may succeed in a moment."""
+
+
+class ExtractNotReady(MarketplaceError):
+    """What the agreement lets out is still being written; `detail` says how much is done."""
 
 
 class ConfinementMissing(MarketplaceError):
@@ -189,7 +213,12 @@ ANSWERS: dict[type[Exception], Answer] = {
     SettingInvalid: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 2, "Setting invalid"),
     RequestMalformed: Answer(HTTPStatus.BAD_REQUEST, 2, "Request malformed"),
     FormatNotOffered: Answer(HTTPStatus.NOT_ACCEPTABLE, 2, "Format not offered"),
+    PreconditionFailed: Answer(HTTPStatus.PRECONDITION_FAILED, 5, "Another file"),
+    RangeUnsatisfiable: Answer(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 2, "No such range of bytes"
+    ),
     Unauthenticated: Answer(HTTPStatus.UNAUTHORIZED, 4, "Not signed in"),
+    TicketInvalid: Answer(HTTPStatus.FORBIDDEN, 4, "Ticket not valid"),
     WrongProject: Answer(HTTPStatus.FORBIDDEN, 4, "Another project's token"),
     AccessDenied: Answer(HTTPStatus.FORBIDDEN, 4, "Not allowed"),
     AccessEnded: Answer(HTTPStatus.FORBIDDEN, 4, "Access ended"),
@@ -204,6 +233,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     QueryTooLarge: Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, 7, "Query too large"),
     WorkerLost: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "Worker lost"),
     ServiceBusy: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "Busy"),
+    ExtractNotReady: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 8, "Still being prepared"),
     ConfinementMissing: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "No confinement"),
     AuditUnavailable: Answer(HTTPStatus.SERVICE_UNAVAILABLE, 9, "Audit unavailable"),
     ProofInvalid: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "Proves nothing"),
