@@ -5,36 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-
-class AllRows(msgspec.Struct, frozen=True, tag="all_rows"):
-    """Every row of the table."""
-
-
-class RowsInPlaces(msgspec.Struct, frozen=True, tag="rows_in_places"):
-    """Rows whose place column names one of these places, whichever code of its history is used.
-
-    `places` are area codes as approved; the enforcer resolves them through their recodes.
-    """
-
-    places: tuple[str, ...]
-
-
-class RowsWithValues(msgspec.Struct, frozen=True, tag="rows_with_values"):
-    """Rows whose `column` holds one of `values` (compared as text)."""
-
-    column: str
-    values: tuple[str, ...]
-
-
-RowScope = AllRows | RowsInPlaces | RowsWithValues
-
-
-class TableScope(msgspec.Struct, frozen=True):
-    """What of one table is agreed: the columns by name, in the table's order, and the rows."""
-
-    table: str
-    columns: tuple[str, ...]
-    rows: RowScope
+from access_policies.scope import TableScope
 
 
 class RestrictTo(msgspec.Struct, frozen=True, tag="restrict_to"):
@@ -57,7 +28,14 @@ class LimitOutput(msgspec.Struct, frozen=True, tag="limit_output"):
     tier: OutputTier
 
 
-Obligation = RestrictTo | LimitOutput
+class LimitResult(msgspec.Struct, frozen=True, tag="limit_result"):
+    """One result may have so many rows and bytes; an absent limit is none."""
+
+    rows: int | None = None
+    bytes: int | None = None
+
+
+Obligation = RestrictTo | LimitOutput | LimitResult
 """Closed: match to the end with `assert_never`. One that cannot be discharged means deny."""
 
 

@@ -18,7 +18,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
     `title` is the heading in the publisher's file where it differs from the name. `place` marks
     the column that holds area codes (GSS). `missing_markers` are the texts that the publisher
-    writes for "no value" ("-", "..") and that were read as null.
+    writes for "no value" ("-", "..") and that were read as null. `identifier` is the kind of
+    identifier that its values are (`nhs_number`), which keyed hashes are linked by.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     place: bool = False
     sensitivity: Sensitivity = Sensitivity.NONE
     missing_markers: tuple[str, ...] = ()
+    identifier: str = ""
 
 
 class TableSchema(msgspec.Struct, frozen=True, kw_only=True):

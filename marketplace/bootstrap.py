@@ -16,9 +16,11 @@ from marketplace.audit.log import AuditLog
 from marketplace.clock import Clock, system_clock
 from marketplace.database import Database, open_database
 from marketplace.discovery import Discovery
+from marketplace.engine.extract.build import ExtractBuilder
 from marketplace.engine.limits import Limits
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.extracts import Extracts
+from marketplace.extracts.masking_keys import MaskingKeys
 from marketplace.housekeeping import Housekeeping
 from marketplace.publish import Publishing
 from marketplace.query import Querying
@@ -53,6 +55,7 @@ class Marketplace:
     def close(self) -> None:
         """Stop the workers, give every entry its place in the log, and let database and files go."""
         self.workers.close()
+        self.extracts.close()
         self.audit.close()
         self.database.close()
         self.scratch.close()
@@ -106,8 +109,11 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         store=store,
         cache=cache,
         places=places,
-        limits=ingest_limits,
+        keys=MaskingKeys.open(folders.keys),
+        builder=ExtractBuilder(ingest_limits, scratch=scratch.path),
         scratch=scratch.path,
+        locks=folders.locks,
+        patience=settings.query_deadline,
         clock=clock,
     )
     return Marketplace(
@@ -167,6 +173,7 @@ class _Folders:
         data.mkdir(parents=True, exist_ok=True)
         self.keys = _private(data / "keys")
         self.cache = _private(data / "cache")
+        self.locks = _private(data / "locks")
         self.scratch = _private(data / "scratch")
 
 

@@ -4,25 +4,20 @@ A use case opens one write transaction, asks here, and records the answer there;
 is held under a shared lock until that commits, so no allow can be recorded after a revoke returned.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import assert_never
 
 from sqlalchemy import Connection
 
-from access_policies import revision, rules
-from access_policies.decision import (
-    AllRows,
-    Decision,
-    LimitOutput,
-    OutputTier,
-    RestrictTo,
-    RowsInPlaces,
-    RowsWithValues,
-    TableScope,
-)
+from access_policies import revision, rules, scope_fit
+from access_policies.decision import Decision, LimitOutput, LimitResult, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint
+from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
 from access_policies.vocabulary import Action, Environment, Resource
 from catalogue.dataset import ReleaseTable
+from catalogue.table_schema import TableSchema
+from marketplace.engine.limits import ResultLimit
 from marketplace.errors import AccessDenied
 from marketplace.identity.principal import Principal
 
@@ -44,9 +39,11 @@ def decide(
     policy revision.
     """
     revision.lock_shared(connection)
-    stage = rules.stage(connection, WHOLE_MARKETPLACE)
-    resource = Resource(dataset=dataset, stage=rules.stage(connection, dataset))
-    environment = Environment(now=now, stage=stage, purpose=principal.project_purpose or "*")
+    stages = rules.stages_of(connection, WHOLE_MARKETPLACE, dataset)
+    resource = Resource(dataset=dataset, stage=stages[dataset])
+    environment = Environment(
+        now=now, stage=stages[WHOLE_MARKETPLACE], purpose=principal.project_purpose or "*"
+    )
     return decision_point.decide(connection, principal.subject, action, resource, environment)
 
 
@@ -59,15 +56,16 @@ def require(decision: Decision, *, next_step: str) -> None:
 def scope_of(decision: Decision, table: ReleaseTable) -> TableScope:
     """What of one table an allowed decision lets out, every obligation discharged.
 
-    Raises AccessDenied where the agreement does not name the table, names a column that the
-    release no longer has, or obliges to something that cannot be done here.
+    `result_limit` says how much of it one result may have. Raises AccessDenied where the agreement
+    does not name the table, rests on columns that the release no longer has or has otherwise, or
+    obliges to something that cannot be done here.
     """
     scope = TableScope(table=table.name, columns=table.schema.names, rows=AllRows())
     for obligation in decision.obligations:
         match obligation:
             case RestrictTo(tables=tables):
                 scope = _agreed(tables, table)
-            case LimitOutput(tier=OutputTier.ROWS):
+            case LimitOutput(tier=OutputTier.ROWS) | LimitResult():
                 continue
             case LimitOutput(tier=tier):
                 raise AccessDenied(
@@ -79,6 +77,22 @@ def scope_of(decision: Decision, table: ReleaseTable) -> TableScope:
     return scope
 
 
+def result_limit(decisions: Iterable[Decision]) -> ResultLimit | None:
+    """How much one result over everything decided may have: the smallest of all limits."""
+    limits = [
+        obligation
+        for decision in decisions
+        for obligation in decision.obligations
+        if isinstance(obligation, LimitResult)
+    ]
+    if not limits:
+        return None
+    return ResultLimit(
+        rows=min((one.rows for one in limits if one.rows is not None), default=None),
+        bytes=min((one.bytes for one in limits if one.bytes is not None), default=None),
+    )
+
+
 def _agreed(tables: tuple[TableScope, ...], table: ReleaseTable) -> TableScope:
     agreed = next((scope for scope in tables if scope.table == table.name), None)
     if agreed is None:
@@ -86,18 +100,25 @@ def _agreed(tables: tuple[TableScope, ...], table: ReleaseTable) -> TableScope:
             f'The agreement does not cover the table "{table.name}".',
             next_step="Ask the owner to extend the agreement to this table.",
         )
-    gone = [name for name in _needed(agreed) if name not in table.schema.names]
-    if isinstance(agreed.rows, RowsInPlaces) and table.schema.place_column is None:
-        gone.append("a column of area codes")
-    if gone:
+    faults = suspended_by(agreed, table.schema)
+    if faults:
         raise AccessDenied(
-            f"The agreement is suspended: the newest release no longer has {', '.join(gone)}.",
+            f"The agreement is suspended: {' '.join(faults)}",
             next_step="Ask the owner to revise the agreement for the new contract.",
         )
     return agreed
 
 
-def _needed(agreed: TableScope) -> tuple[str, ...]:
-    """The columns that serving a scope takes; what rows are chosen by need not be let out."""
-    by = agreed.rows.column if isinstance(agreed.rows, RowsWithValues) else None
-    return (*agreed.columns, by) if by and by not in agreed.columns else agreed.columns
+def suspended_by(agreed: TableScope, schema: TableSchema) -> tuple[str, ...]:
+    """Say why a table as it is cannot be served as agreed; nothing where it can."""
+    types = {column.name: column.type for column in schema.columns}
+    gone = dict.fromkeys(
+        name for name in (*agreed.columns, *scope_fit.rests_on(agreed)) if name not in types
+    )
+    sentences = [f'The column "{name}" of {agreed.table} is gone.' for name in gone]
+    by_place = any(isinstance(one, RowsInPlaces) for one in conditions_of(agreed.rows))
+    if by_place and schema.place_column is None:
+        sentences.append(f"{agreed.table} no longer marks a column with area codes.")
+    if not sentences:
+        sentences += scope_fit.changed(agreed, types) or scope_fit.faults(agreed, types)
+    return tuple(sentences)

@@ -129,7 +129,11 @@ class WorkerLost(MarketplaceError):
 
 
 class ServiceBusy(MarketplaceError):
-    """Every worker is taken; the same call may succeed in a moment."""
+    """Every worker is taken; the same call may succeed after `retry_after` seconds."""
+
+    def __init__(self, detail: str, *, next_step: str = "", retry_after: int = 5) -> None:
+        super().__init__(detail, next_step=next_step)
+        self.retry_after = retry_after
 
 
 class ExtractNotReady(MarketplaceError):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from access_policies.decision import TableScope
+from access_policies.scope import TableScope
 from marketplace.errors import InvalidSharing
 from marketplace.plain_text import is_plain
 from marketplace.sharing.draft import Approval, RequestDraft

@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 import msgspec
 from sqlalchemy import Connection
 
-from access_policies.decision import OutputTier, RowsWithValues, TableScope
+from access_policies.decision import OutputTier
+from access_policies.scope import TableScope, columns_chosen_by
 from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.places import Places
@@ -16,7 +17,7 @@ from marketplace.discovery import unknown
 from marketplace.errors import AccessDenied, InvalidSharing
 from marketplace.identity import projects
 from marketplace.identity.projects import Project
-from marketplace.sharing import bounds, legal, remaining, scopes
+from marketplace.sharing import bounds, legal, narrowing, remaining, scopes
 from marketplace.sharing.agreements import Terms
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.requests import ShareRequest
@@ -42,7 +43,9 @@ def of_draft(
     """
     bounds.check(draft)
     contracts = contracts_of(connection, draft.dataset)
-    asked = scopes.resolve(draft.tables or scopes.everything(contracts), contracts, places)
+    asked = scopes.resolve(
+        draft.tables or scopes.everything(contracts), contracts, places, project=project.name
+    )
     findings = _findings(project, draft, asked, contracts, now)
     refusals = [finding.sentence for finding in findings if finding.refuses]
     if refusals:
@@ -75,8 +78,10 @@ def of_approval(
     last_day = approval.last_day if approval.last_day is not None else draft.last_day
     contracts = contracts_of(connection, request.dataset)
     given = request.asked if approval.scope is None else approval.scope
-    scope = scopes.resolve(scopes.written_within(given, request.asked), contracts, places)
-    faults = list(scopes.wider(scope, request.asked, places))
+    scope = scopes.resolve(
+        scopes.written_within(given, request.asked), contracts, places, project=project.name
+    )
+    faults = list(narrowing.beyond(scope, request.asked, places))
     if last_day > draft.last_day:
         faults.append("The last day is later than the one asked for.")
     if approval.output_tier is not OutputTier.ROWS:
@@ -115,7 +120,9 @@ def of_offer(
     """An offer's scope written out. Raises InvalidSharing, UnknownDataset, UnknownPlace."""
     bounds.check(scope)
     contracts = contracts_of(connection, dataset)
-    resolved = scopes.resolve(scope or scopes.everything(contracts), contracts, places)
+    resolved = scopes.resolve(
+        scope or scopes.everything(contracts), contracts, places, project=None
+    )
     faults = [
         f'The column "{column.name}" of {table} is marked as personal.'
         for table, schema in _columns_in(resolved, contracts).items()
@@ -193,5 +200,4 @@ def _columns_in(scope: Scope, contracts: Contracts) -> dict[str, TableSchema]:
 
 
 def _told(table: TableScope) -> tuple[str, ...]:
-    chosen = (table.rows.column,) if isinstance(table.rows, RowsWithValues) else ()
-    return table.columns + chosen
+    return table.columns + columns_chosen_by(table.rows)

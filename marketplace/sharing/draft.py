@@ -4,7 +4,8 @@ from datetime import date
 
 import msgspec
 
-from access_policies.decision import OutputTier, TableScope
+from access_policies.decision import OutputTier
+from access_policies.scope import TableScope
 from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
 from marketplace.sharing.vocabulary import (

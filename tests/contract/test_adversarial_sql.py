@@ -13,9 +13,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from access_policies.scope import RowsWithValues
 from catalogue.address import TableAddress
 from catalogue.errors import Problem
-from marketplace.engine.extract.build import RowsAmong, build_extract
+from marketplace.engine.extract.build import ExtractBuilder
+from marketplace.engine.extract.extract_messages import ExtractColumn
 from marketplace.engine.limits import Limits
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.view_map import BoundTable, ViewMap
@@ -79,13 +81,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def views(root: Path, tmp_path_factory: pytest.TempPathFactory) -> ViewMap:
     """The extract of the one agreement, and nothing else."""
     into = tmp_path_factory.mktemp("extract")
-    written = build_extract(
+    builder = ExtractBuilder(LIMITS, scratch=tmp_path_factory.mktemp("scratch"))
+    written = builder.build(
         (root / "council" / "temporary_accommodation.parquet",),
-        columns=("id", "council", "nino", "amount", "note"),
-        rows=RowsAmong("council", frozenset({"Liverpool"})),
+        columns=[ExtractColumn(name) for name in ("id", "council", "nino", "amount", "note")],
+        conditions=(RowsWithValues("council", ("Liverpool",)),),
         into=into,
-        limits=LIMITS,
     )
+    builder.close()
     return (BoundTable(ADDRESS, True, tuple(file.path for file in written)),)
 
 

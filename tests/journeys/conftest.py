@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from access_policies.decision import AllRows, RowScope, TableScope
+from access_policies.scope import AllRows, RowScope, TableScope
 from access_policies.vocabulary import Audience, Role
 from catalogue.address import TableAddress
 from marketplace import bootstrap

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from access_policies.decision import AllRows, TableScope
+from access_policies.scope import AllRows, TableScope
 from catalogue.errors import ObjectCorrupted, ObjectMissing
 from marketplace import extract_records
 

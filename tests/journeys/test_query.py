@@ -6,7 +6,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from access_policies.decision import RowsInPlaces, RowsWithValues
+from access_policies.scope import RowsInPlaces, RowsWithValues
 from access_policies.vocabulary import Audience
 from catalogue.errors import UnknownDataset
 from marketplace.audit import entries

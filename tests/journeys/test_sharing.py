@@ -14,17 +14,9 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from access_policies import principals, revision, rules, standing
-from access_policies.decision import (
-    AllRows,
-    Decision,
-    LimitOutput,
-    OutputTier,
-    RestrictTo,
-    RowsInPlaces,
-    RowsWithValues,
-    TableScope,
-)
+from access_policies.decision import Decision, LimitOutput, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint
+from access_policies.scope import AllRows, RowsInPlaces, RowsWithValues, TableScope
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Role
 from catalogue import datasets, releases
 from catalogue.address import DatasetAddress

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from access_policies.decision import AllRows, TableScope
+from access_policies.scope import AllRows, TableScope
 from marketplace.audit.entries import EntryKind, latest
 from marketplace.housekeeping import Tidied
 

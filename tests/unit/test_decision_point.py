@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import Connection, create_engine, insert, text, update
 
 from access_policies import principals, rules, standing
-from access_policies.decision import AllRows, LimitOutput, OutputTier, RestrictTo, TableScope
+from access_policies.decision import LimitOutput, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.errors import InvalidRule, PolicyError, RuleConflict
 from access_policies.records import metadata
 from access_policies.records import rules as rules_table
 from access_policies.rules import Effect, Rule, epoch
+from access_policies.scope import AllRows, TableScope
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Role, Subject
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, delete
 
 from access_policies import principals, rules
-from access_policies.decision import AllRows, Decision, RestrictTo, TableScope
+from access_policies.decision import Decision, RestrictTo
 from access_policies.decision_point import STEWARDSHIP, DecisionPoint
 from access_policies.records import metadata
 from access_policies.records import rules as rules_table
 from access_policies.rules import Effect, Rule
+from access_policies.scope import AllRows, TableScope
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 
 START = datetime(2026, 11, 22, tzinfo=UTC)

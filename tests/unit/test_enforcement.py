@@ -1,16 +1,7 @@
 import pytest
 
-from access_policies.decision import (
-    AllRows,
-    Decision,
-    LimitOutput,
-    OutputTier,
-    RestrictTo,
-    RowScope,
-    RowsInPlaces,
-    RowsWithValues,
-    TableScope,
-)
+from access_policies.decision import Decision, LimitOutput, OutputTier, RestrictTo
+from access_policies.scope import AllRows, RowScope, RowsInPlaces, RowsWithValues, TableScope
 from catalogue.dataset import ReleaseTable
 from catalogue.table_schema import Column, TableSchema
 from marketplace.enforcement import scope_of

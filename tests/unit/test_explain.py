@@ -7,12 +7,13 @@ import pytest
 from sqlalchemy import Connection, create_engine, update
 
 from access_policies import principals, rules
-from access_policies.decision import AllRows, RestrictTo, TableScope
+from access_policies.decision import RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.explain import Explanation, why
 from access_policies.records import metadata
 from access_policies.records import rules as table
 from access_policies.rules import Effect, Rule, epoch
+from access_policies.scope import AllRows, TableScope
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from access_policies.decision import AllRows, RowScope, RowsInPlaces, RowsWithValues, TableScope
+from access_policies.scope import AllRows, RowScope, RowsInPlaces, RowsWithValues, TableScope
 from access_policies.vocabulary import Action, Audience
 from catalogue.address import DatasetAddress
 from catalogue.errors import UnknownPlace
