@@ -29,6 +29,7 @@ from marketplace.api.documentation import (
     lead_to_description,
     list_problems,
 )
+from marketplace.api.downloads import list_files, send_file
 from marketplace.api.lanes import Lane
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
@@ -75,6 +76,8 @@ _VERSION_1 = (
     describe_dataset,
     list_releases,
     describe_release,
+    list_files,
+    send_file,
     publish_release,
     submit_request,
     submit_request_again,
@@ -106,22 +109,27 @@ def create_app(marketplace: Marketplace) -> Litestar:
     uploads = Lane(
         "uploads", per_person=settings.uploads_per_person, in_all=settings.uploads_at_once
     )
+    transfers = Lane(
+        "downloads", per_person=settings.downloads_per_person, in_all=settings.downloads_at_once
+    )
     return Litestar(
         route_handlers=[Router("/api/v1", route_handlers=_VERSION_1), *_UNVERSIONED],
         dependencies={
             "principal": Provide(caller, sync_to_thread=False),
             "marketplace": Provide(lambda: marketplace, sync_to_thread=False),
             "querying": Provide(lambda: marketplace.querying, sync_to_thread=False),
+            "downloads": Provide(lambda: marketplace.downloads, sync_to_thread=False),
             "discovery": Provide(lambda: marketplace.discovery, sync_to_thread=False),
             "sharing": Provide(lambda: marketplace.sharing, sync_to_thread=False),
             "queries": Provide(lambda: queries, sync_to_thread=False),
             "uploads": Provide(lambda: uploads, sync_to_thread=False),
+            "transfers": Provide(lambda: transfers, sync_to_thread=False),
         },
         middleware=[TokenAuthentication(marketplace.database, marketplace.clock)],
         exception_handlers={Exception: tell},
         before_request=refuse_nul,
         before_send=[_add_security_headers],
-        lifespan=[_threads(queries, uploads)],
+        lifespan=[_threads(queries, uploads, transfers)],
         request_max_body_size=_LARGEST_REQUEST,
         openapi_config=_openapi(),
         request_class=Call,

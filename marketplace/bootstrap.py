@@ -16,11 +16,10 @@ from marketplace.audit.log import AuditLog
 from marketplace.clock import Clock, system_clock
 from marketplace.database import Database, open_database
 from marketplace.discovery import Discovery
-from marketplace.engine.extract.build import ExtractBuilder
+from marketplace.download import Downloads
 from marketplace.engine.limits import Limits
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.extracts import Extracts
-from marketplace.extracts.masking_keys import MaskingKeys
 from marketplace.housekeeping import Housekeeping
 from marketplace.publish import Publishing
 from marketplace.query import Querying
@@ -51,11 +50,11 @@ class Marketplace:
     publishing: Publishing
     sharing: Sharing
     querying: Querying
+    downloads: Downloads
 
     def close(self) -> None:
         """Stop the workers, give every entry its place in the log, and let database and files go."""
         self.workers.close()
-        self.extracts.close()
         self.audit.close()
         self.database.close()
         self.scratch.close()
@@ -109,13 +108,11 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         store=store,
         cache=cache,
         places=places,
-        keys=MaskingKeys.open(folders.keys),
-        builder=ExtractBuilder(ingest_limits, scratch=scratch.path),
+        limits=ingest_limits,
         scratch=scratch.path,
-        locks=folders.locks,
-        patience=settings.query_deadline,
         clock=clock,
     )
+    permits = Permits(database=database, decision_point=decision_point, clock=clock)
     return Marketplace(
         settings=settings,
         clock=clock,
@@ -147,12 +144,13 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         ),
         querying=Querying(
             database=database,
-            permits=Permits(database=database, decision_point=decision_point, clock=clock),
+            permits=permits,
             extracts=extracts,
             workers=workers,
             clock=clock,
             deadline=settings.query_deadline,
         ),
+        downloads=Downloads(database=database, permits=permits, extracts=extracts, clock=clock),
     )
 
 
@@ -173,7 +171,6 @@ class _Folders:
         data.mkdir(parents=True, exist_ok=True)
         self.keys = _private(data / "keys")
         self.cache = _private(data / "cache")
-        self.locks = _private(data / "locks")
         self.scratch = _private(data / "scratch")
 
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from threading import Lock
 from time import monotonic
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -12,7 +13,6 @@ from access_policies import revision
 from catalogue.errors import Problem
 from marketplace.clock import Clock
 from marketplace.database import Database
-from marketplace.engine.query.workers import ResultStream
 from marketplace.errors import AccessEnded
 
 # How long a running stream may go without looking at the policy revision again.
@@ -60,6 +60,23 @@ class Watch:
         self._revision = current
 
 
+class Stream(Protocol):
+    """Encoded rows on their way. Iterating raises instead of ending where they are not whole.
+
+    `rows` are told at the end. `stop` and `close` may be called by another thread than the one that
+    iterates, which is told the reason of a stop.
+    """
+
+    @property
+    def rows(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def stop(self, reason: Problem) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Delivery:
     """The chunks of one encoded result, to be iterated once and closed whatever happens.
 
@@ -70,7 +87,7 @@ class Delivery:
 
     def __init__(
         self,
-        result: ResultStream,
+        result: Stream,
         watch: Watch,
         *,
         entry: str,

@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upload_stall: float = 30.0
     uploads_per_person: int = 2
     uploads_at_once: int = 16
+    downloads_per_person: int = 16
+    downloads_at_once: int = 64
     cache_limit: int = 32 * 1024**3
     result_bytes_limit: int = 16 * 1024**3
     result_delivery: float = 3600.0

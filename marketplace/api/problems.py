@@ -9,15 +9,21 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from marketplace.errors import UNEXPECTED, Answer, RequestMalformed, answer_for
+from marketplace.errors import (
+    UNEXPECTED,
+    Answer,
+    RangeUnsatisfiable,
+    RequestMalformed,
+    answer_for,
+)
 from marketplace.wire import ProblemDetails
 
 _log = logging.getLogger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
-# What a caller should wait before the same call may succeed.
-_RETRY_AFTER_SECONDS = "5"
+# What a caller should wait before the same call may succeed, where the error does not know.
+_RETRY_AFTER_SECONDS = 5
 
 # What the framework itself refuses, before any use case is reached.
 _PROTOCOL_FAULTS = {
@@ -131,7 +137,9 @@ def _headers(request: Request[Any, Any, Any], error: Exception, status: int) -> 
         sent = "authorization" in request.headers
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if sent else "Bearer"
     if status == 503:
-        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+        headers["Retry-After"] = str(getattr(error, "retry_after", _RETRY_AFTER_SECONDS))
+    if isinstance(error, RangeUnsatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
     if status == 405 and isinstance(error, HTTPException):
         headers.update(error.headers or {})
     return headers

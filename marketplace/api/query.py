@@ -11,15 +11,13 @@ from access_policies.vocabulary import Action
 from marketplace.api.call import Call, Given, until_gone
 from marketplace.api.lanes import Lane
 from marketplace.api.media_types import OFFERS, negotiate
+from marketplace.api.read_headers import read_headers
 from marketplace.api.result_response import ResultResponse
 from marketplace.delivery import Delivery
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.identity.principal import Principal
 from marketplace.query import Querying
 from marketplace.wire import QueryRequest
-
-ENTRY_HEADER = "Marketplace-Audit-Entry"
-RELEASES_HEADER = "Marketplace-Releases"
 
 
 @post(
@@ -67,7 +65,7 @@ async def run_query(
         return ResultResponse(
             delivery,
             media_type=media_type,
-            headers=_headers(delivery),
+            headers=read_headers(delivery),
             lane=queries,
             held=held.pop_all(),
         )
@@ -85,8 +83,3 @@ async def _unless_gone(
         if not running.done():
             cancellation.cancel()
     return await running
-
-
-def _headers(delivery: Delivery) -> dict[str, str]:
-    releases = ", ".join(f"{name}={number}" for name, number in sorted(delivery.releases.items()))
-    return {ENTRY_HEADER: delivery.entry, RELEASES_HEADER: releases}

@@ -41,11 +41,12 @@ class ResultResponse(ASGIResponse):
         delivery: Deliverable,
         *,
         media_type: str,
+        status_code: int = 200,
         headers: dict[str, str],
         lane: Lane,
         held: ExitStack,
     ) -> None:
-        super().__init__(headers=headers, media_type=media_type)
+        super().__init__(headers=headers, media_type=media_type, status_code=status_code)
         self._delivery = delivery
         self._lane = lane
         self._held = held

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from access_policies import revision
-from access_policies.decision import Decision
+from access_policies.decision import Decision, TableScope
 from access_policies.decision_point import DecisionPoint
-from access_policies.scope import TableScope
 from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Release, ReleaseTable

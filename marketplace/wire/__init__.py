@@ -12,6 +12,8 @@ from marketplace.wire.catalogue import (
     PublishedRelease,
     ReleaseDescription,
     TableDescription,
+    TableFile,
+    TableFiles,
 )
 from marketplace.wire.service import (
     Caller,
@@ -55,4 +57,6 @@ __all__ = [
     "ShareRequestDescription",
     "ShareRequestForm",
     "TableDescription",
+    "TableFile",
+    "TableFiles",
 ]

@@ -28,6 +28,23 @@ class TableDescription(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[ColumnDescription, ...]
 
 
+class TableFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One Parquet file of a table, to be had by GET of `path`; `sha256` is of its bytes."""
+
+    path: str
+    sha256: str
+    bytes: int
+    rows: int
+
+
+class TableFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """The files that hold what a caller may have of one table of one release."""
+
+    table: str
+    release: int
+    files: tuple[TableFile, ...]
+
+
 class ReleaseDescription(msgspec.Struct, frozen=True, kw_only=True):
     """An immutable version of a dataset; `manifest` is the SHA-256 over all that it holds."""
 

@@ -1,0 +1,189 @@
+"""Whole tables as files: decided and recorded as queries are, and sent as they lie in the cache.
+
+the table's release -> one decision, recorded -> the files of the caller's scope, verified -> bytes
+delivered while access lasts -> the record closed.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from access_policies.vocabulary import Action
+from catalogue.dataset import DataFile
+from catalogue.errors import ObjectCorrupted, ObjectMissing, Problem
+from marketplace.clock import Clock
+from marketplace.database import Database
+from marketplace.delivery import Delivery, Watch
+from marketplace.engine.query.statement import Name, Statement
+from marketplace.errors import UnknownRecord
+from marketplace.extracts import Extracts
+from marketplace.identity.principal import Principal
+from marketplace.query.permits import Permit, Permits, Reading
+
+_PIECE = 1024 * 1024
+
+
+class Downloads:
+    """Opens the files of tables for callers who may download them."""
+
+    def __init__(
+        self, *, database: Database, permits: Permits, extracts: Extracts, clock: Clock
+    ) -> None:
+        self._database = database
+        self._permits = permits
+        self._extracts = extracts
+        self._clock = clock
+
+    def open(self, principal: Principal, table: Name, release: int | None) -> "OpenTable":
+        """Decide and record a download of one table, and hold its files until that is closed.
+
+        `table` is (organisation, dataset, table); no release is the newest. Raises UnknownDataset
+        (also for what the caller may not know of), UnknownRelease, AccessDenied, Unauthenticated,
+        QueryTooLarge where the agreement lets less out at once, and what `Extracts.pinned` raises.
+        """
+        pinned = {} if release is None else {".".join(table[:2]): release}
+        permit = self._permits.issue(
+            principal,
+            Statement(sql="", tables=frozenset({table})),
+            releases=pinned,
+            action=Action.DOWNLOAD,
+        )
+        (reading,) = permit.readings
+        held = ExitStack()
+        try:
+            paths = held.enter_context(self._extracts.pinned(reading.table, reading.scope))
+            files = self._extracts.files_for(reading.table, reading.scope)
+            # The cache names a copy by its content. Somebody may have built the extract again.
+            if [path.stem for path in paths] != [file.sha256 for file in files]:
+                raise ObjectMissing(
+                    "The files of the table were built again at this moment.",
+                    next_step="Send the call again.",
+                )
+        except BaseException as error:
+            held.close()
+            self._permits.close(permit, 0, 0, type(error).__name__)
+            raise
+        return OpenTable(self._permits, permit, self._watch(permit), files, paths, held)
+
+    def _watch(self, permit: Permit) -> Watch:
+        (reading,) = permit.readings
+        boundaries = (permit.principal.valid_until, reading.decision.until)
+        return Watch(
+            self._database,
+            self._clock,
+            since=permit.revision,
+            until=min(boundary for boundary in boundaries if boundary is not None),
+            still_stands=partial(self._permits.still_stand, permit),
+        )
+
+
+class OpenTable:
+    """The files that hold what a caller may have of one table. Deliver one of them, or close it.
+
+    `entry` is the audit entry of the decision.
+    """
+
+    def __init__(
+        self,
+        permits: Permits,
+        permit: Permit,
+        watch: Watch,
+        files: tuple[DataFile, ...],
+        paths: tuple[Path, ...],
+        held: ExitStack,
+    ) -> None:
+        self.files = files
+        self.entry = permit.entry
+        self.reading: Reading
+        (self.reading,) = permit.readings
+        self._permits = permits
+        self._permit = permit
+        self._watch = watch
+        self._paths = paths
+        self._held = held
+        self._closed = False
+
+    @property
+    def releases(self) -> dict[str, int]:
+        """The release that is read, by its dataset."""
+        release = self.reading.release
+        return {str(release.dataset): release.number}
+
+    def file(self, number: int) -> DataFile:
+        """One of the files, counted from 1. Raises UnknownRecord."""
+        if not 1 <= number <= len(self.files):
+            raise UnknownRecord(
+                f"The table has {len(self.files)} files, and none of number {number}.",
+                next_step="List them at the address of the table itself.",
+            )
+        return self.files[number - 1]
+
+    def deliver(self, number: int, part: range) -> Delivery:
+        """Send the bytes `part` of one file; closing the delivery closes this."""
+        file = self.file(number)
+        sent = FilePart(self._paths[number - 1], part, file.rows if len(part) == file.bytes else 0)
+        self._closed = True
+        return Delivery(
+            sent,
+            self._watch,
+            entry=self.entry,
+            releases=self.releases,
+            held=self._held,
+            closing=partial(self._close_sent, file, part),
+        )
+
+    def close(self, outcome: str = "nothing sent") -> None:
+        """Let the files go and close the record, where nothing was delivered. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._held.close()
+        self._permits.close(self._permit, 0, 0, outcome)
+
+    def __enter__(self) -> Self:
+        """Closes itself at the end of a `with` block, unless a delivery does."""
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """See `close`."""
+        self.close(type(error).__name__ if error else "nothing sent")
+
+    def _close_sent(self, file: DataFile, part: range, rows: int, sent: int, outcome: str) -> None:
+        if outcome == "complete" and len(part) < file.bytes:
+            outcome = f"complete: bytes {part.start}-{part.stop - 1} of {file.bytes}"
+        self._permits.close(self._permit, rows, sent, outcome)
+
+
+class FilePart(Iterator[bytes]):
+    """A part of a file, piece by piece; `rows` are told once all of it was read."""
+
+    def __init__(self, path: Path, part: range, rows: int) -> None:
+        self.rows = 0
+        self._promised = rows
+        self._left = len(part)
+        self._file = path.open("rb", buffering=0)
+        self._file.seek(part.start)
+        self._stopped: Problem | None = None
+
+    def __next__(self) -> bytes:
+        """The next piece. Raises ObjectCorrupted where the file is shorter than it was."""
+        if self._stopped is not None:
+            raise self._stopped
+        if self._left == 0:
+            self.rows = self._promised
+            raise StopIteration
+        piece = self._file.read(min(_PIECE, self._left))
+        if not piece:
+            raise ObjectCorrupted("A verified file became shorter while it was sent.")
+        self._left -= len(piece)
+        return piece
+
+    def stop(self, reason: Problem) -> None:
+        """Give no further piece; whoever asks for one is told the reason."""
+        self._stopped = reason
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
