@@ -1,5 +1,5 @@
 """Journey 3: SQL in, the rows and columns agreed out, every read provable."""
 
-from marketplace.query.querying import Querying
+from marketplace.query.querying import Description, Querying
 
-__all__ = ["Querying"]
+__all__ = ["Description", "Querying"]

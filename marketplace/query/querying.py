@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+import msgspec
+
+from marketplace import enforcement
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Encoding
-from marketplace.engine.query.statement import Statement
+from marketplace.engine.query.statement import check_values
 from marketplace.engine.query.view_map import BoundTable, ViewMap, view_map
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import StatementRefused
@@ -21,6 +24,19 @@ from marketplace.extracts import Extracts
 from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import check_project
 from marketplace.query.permits import Permit, Permits, Reading
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement's result before it is run.
+
+    `schema` is an Arrow IPC stream without rows, `parameters` how many the statement has, `entry`
+    the audit entry of the decision, and `releases` the number of each dataset's release.
+    """
+
+    schema: bytes
+    parameters: int
+    entry: str
+    releases: Mapping[str, int]
 
 
 class Querying:
@@ -52,9 +68,11 @@ class Querying:
         project: str | None = None,
         cancellation: Cancellation | None = None,
         releases: Mapping[str, int] | None = None,
+        parameters: bytes | None = None,
     ) -> Delivery:
         """Answer one SELECT over the tables that the caller's agreements let out.
 
+        `parameters` is an Arrow IPC stream of one row, bound in the order of the parameters.
         `releases` pins datasets by their address (`mhclg.homes`) to a release that was promised
         before; any other is read as it is newest. Returns once the first bytes are there. Raises
         WrongProject, StatementRefused, UnknownDataset (also for what the caller may not know of),
@@ -62,36 +80,84 @@ class Querying:
         QueryStopped where `cancellation` says so before.
         """
         check_project(principal, project)
-        permit = self._permits.issue(principal, self._check(principal, sql), releases=releases)
-        held = ExitStack()
-        try:
-            views = held.enter_context(self._views(permit.readings))
+        with self._refusal_recorded(principal, sql):
+            statement = self._workers.parse(sql)
+            check_values(statement, parameters)
+        permit = self._permits.issue(principal, statement, releases=releases, parameters=parameters)
+        with self._closed_on_error(permit) as held:
             result = self._workers.run(
-                views,
+                held.enter_context(self._views(permit.readings)),
                 sql,
                 output,
                 deadline=self._deadline,
                 caller=principal.person_id,
                 cancellation=cancellation,
+                parameters=parameters,
+                most=enforcement.result_limit(read.decision for read in permit.readings),
             )
-        except BaseException as error:
-            held.close()
-            self._permits.close(permit, 0, 0, type(error).__name__)
-            raise
         return Delivery(
             result,
             self._watch(permit),
             entry=permit.entry,
-            releases={str(read.release.dataset): read.release.number for read in permit.readings},
+            releases=_releases(permit),
             held=held,
             closing=partial(self._permits.close, permit),
         )
 
-    def _check(self, principal: Principal, sql: str) -> Statement:
+    def describe(
+        self,
+        principal: Principal,
+        sql: str,
+        *,
+        project: str | None = None,
+        cancellation: Cancellation | None = None,
+        parameters: bytes | None = None,
+    ) -> Description:
+        """What `run` would answer with, without a row; decided and recorded as a query is.
+
+        Without `parameters` each is taken as NULL: a type that follows from a value may differ once
+        there is one. Raises as `run` does.
+        """
+        check_project(principal, project)
+        with self._refusal_recorded(principal, sql):
+            statement = self._workers.parse(sql)
+            if parameters is not None:
+                check_values(statement, parameters)
+        permit = self._permits.issue(principal, statement, parameters=parameters)
+        with self._closed_on_error(permit) as held, held:
+            described = self._workers.describe(
+                held.enter_context(self._views(permit.readings)),
+                sql,
+                parameters,
+                deadline=self._deadline,
+                caller=principal.person_id,
+                cancellation=cancellation,
+            )
+        self._permits.close(permit, 0, len(described.schema), "described")
+        return Description(
+            schema=described.schema,
+            parameters=described.parameters,
+            entry=permit.entry,
+            releases=_releases(permit),
+        )
+
+    @contextmanager
+    def _refusal_recorded(self, principal: Principal, sql: str) -> Iterator[None]:
         try:
-            return self._workers.parse(sql)
+            yield
         except StatementRefused as refusal:
             self._permits.refuse(principal, sql, refusal)
+            raise
+
+    @contextmanager
+    def _closed_on_error(self, permit: Permit) -> Iterator[ExitStack]:
+        """A stack for what is held while a worker is asked; let go, and recorded, where that fails."""
+        held = ExitStack()
+        try:
+            yield held
+        except BaseException as error:
+            held.close()
+            self._permits.close(permit, 0, 0, type(error).__name__)
             raise
 
     @contextmanager
@@ -120,3 +186,7 @@ class Querying:
             until=min(boundaries),
             still_stands=partial(self._permits.still_stand, permit),
         )
+
+
+def _releases(permit: Permit) -> dict[str, int]:
+    return {str(read.release.dataset): read.release.number for read in permit.readings}

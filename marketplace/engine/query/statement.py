@@ -81,6 +81,24 @@ def check_text(sql: str) -> None:
         )
 
 
+def check_values(statement: Statement, values: bytes | None) -> None:
+    """Refuse values that are too large to be kept, and their absence. Raises StatementRefused.
+
+    Whether they are as many as the parameters is for the worker to find, which decodes them.
+    """
+    if values is None and statement.parameters:
+        raise StatementRefused(
+            f"The statement has parameters, {len(statement.parameters)} in all, and came without "
+            "values.",
+            next_step="Send a value for each, or write the values into the statement.",
+        )
+    if values is not None and len(values) > _MOST_BYTES:
+        raise StatementRefused(
+            f"The values of the parameters have {len(values)} bytes; at most {_MOST_BYTES} are read.",
+            next_step="Send fewer or shorter values.",
+        )
+
+
 def check_tree(sql: str, tree: bytes) -> Statement:
     """Check what DuckDB made of `sql`. Raises StatementRefused with the reason."""
     try:
