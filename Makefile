@@ -30,8 +30,8 @@ static: .venv/dev.stamp ## Check form, lint, types, imports and spelling
 
 check: static demo test ## Everything that CI runs
 
-bench: .venv/dev.stamp ## Measure against DuckDB in-process; prints a table, writes build/bench.json
-	@$(BIN)/python tests/bench/run.py
+bench: .venv/dev.stamp ## Measure against DuckDB in-process in ten minutes; ONLY=tpch,latency: a part
+	@$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY)) $(if $(CHECK),--check)
 
 lock: ## Pin every dependency again with its hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

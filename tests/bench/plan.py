@@ -1,0 +1,24 @@
+"""How much of everything a run measures."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The sizes of one run.
+
+    `scale` is TPC-H's scale factor, `payments` the rows of the CSV file that is published, `samples`
+    how many small queries a latency is the median of, `clients` and `seconds` how many ask at the
+    same time and for how long in each round.
+    """
+
+    scale: float = 1
+    rounds: int = 5
+    payments: int = 3_000_000
+    samples: int = 200
+    clients: int = 16
+    seconds: float = 3.0
+
+
+QUICK = Plan(scale=0.01, rounds=1, payments=20_000, samples=5, clients=3, seconds=0.2)
+"""A run that only shows that everything is measured; its figures say nothing."""
