@@ -13,13 +13,16 @@ from connectors.verified_cache import VerifiedCache
 from marketplace.administration import Administration
 from marketplace.audit.checkpoint import open_signer
 from marketplace.audit.log import AuditLog
+from marketplace.audit.recorder import Recorder
 from marketplace.clock import Clock, system_clock
 from marketplace.database import Database, open_database
 from marketplace.discovery import Discovery
 from marketplace.download import Downloads
+from marketplace.engine.extract.build import ExtractBuilder
 from marketplace.engine.limits import Limits
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.extracts import Extracts
+from marketplace.extracts.masking_keys import MaskingKeys
 from marketplace.housekeeping import Housekeeping
 from marketplace.publish import Publishing
 from marketplace.query import Querying
@@ -55,6 +58,7 @@ class Marketplace:
     def close(self) -> None:
         """Stop the workers, give every entry its place in the log, and let database and files go."""
         self.workers.close()
+        self.extracts.close()
         self.audit.close()
         self.database.close()
         self.scratch.close()
@@ -83,7 +87,8 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
     cache = VerifiedCache(store, folders.cache, settings.cache_limit)
     places = Places.load()
     decision_point = DecisionPoint()
-    audit = AuditLog(database, open_signer(folders.keys, settings.origin))
+    recorder = Recorder(database, clock)
+    audit = AuditLog(database, open_signer(folders.keys, settings.origin), recorder)
     query_limits = Limits(
         memory=settings.query_memory,
         threads=settings.query_threads,
@@ -101,18 +106,21 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
     scratch = Scratch(folders.scratch)
     undo.callback(scratch.close)
     workers = QueryWorkers(
-        query_limits, bound_limit=settings.query_workers, spares=1, scratch=scratch.path
+        query_limits, places=settings.query_workers, spares=1, scratch=scratch.path
     )
     extracts = Extracts(
         database=database,
         store=store,
         cache=cache,
         places=places,
-        limits=ingest_limits,
+        keys=MaskingKeys.open(folders.keys),
+        builder=ExtractBuilder(ingest_limits, scratch=scratch.path),
         scratch=scratch.path,
+        locks=folders.locks,
+        patience=settings.query_deadline,
         clock=clock,
     )
-    permits = Permits(database=database, decision_point=decision_point, clock=clock)
+    permits = Permits(recorder=recorder, decision_point=decision_point, clock=clock)
     return Marketplace(
         settings=settings,
         clock=clock,
@@ -171,6 +179,7 @@ class _Folders:
         data.mkdir(parents=True, exist_ok=True)
         self.keys = _private(data / "keys")
         self.cache = _private(data / "cache")
+        self.locks = _private(data / "locks")
         self.scratch = _private(data / "scratch")
 
 

@@ -254,10 +254,10 @@ class Publishing:
         """Make the release visible together with its rules and its audit entry, or not at all."""
         now = self._clock()
         with self._database.writing() as connection:
+            # A read may give the newest release that it found under a revision. And before the
+            # decision shares the lock: two publishers would wait for each other.
+            revision.advance(connection)
             first = datasets.find(connection, publish.dataset) is None
-            if first:
-                # Before the decision shares the lock: two first publishers would wait for each other.
-                revision.advance(connection)
             enforcement.require(
                 self._decide(connection, publish.principal, publish.dataset),
                 next_step="Your role ended while the file was read.",

@@ -25,7 +25,10 @@ Fact = None | bool | int | float | str | Sequence["Fact"] | Mapping[str, "Fact"]
 """What canonical JSON can hold; whole numbers up to 2**53 - 1."""
 
 _SALT_BYTES = 32
-_NEXT_STEP = "Nothing was done. Try again; if it stays so, the operator must look at the database."
+_INSERT_ENTRIES = insert(records.entries)
+_INSERT_BODIES = insert(records.bodies)
+_INSERT_PENDING = insert(records.pending).inline()
+NEXT_STEP = "Nothing was done. Try again; if it stays so, the operator must look at the database."
 
 
 class EntryKind(StrEnum):
@@ -115,31 +118,60 @@ def read_body(text: str) -> dict[str, PersonalValue]:
     return msgspec.json.decode(text, type=dict[str, PersonalValue])
 
 
+class DraftEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as it is to be written: the leaf's content, and the erasable body beside it."""
+
+    id: str
+    kind: EntryKind
+    recorded_at: str
+    document: str
+    body: str | None
+
+
 def record(connection: Connection, entry: Entry, *, now: datetime) -> str:
     """Write an entry in the caller's transaction and return its id.
 
     It is durable when that transaction commits, and takes its place in the tree a moment later.
     Raises AuditUnavailable where it cannot be written: then the caller must do nothing either.
     """
+    drafted = draft(entry, now=now)
+    write(connection, (drafted,))
+    return drafted.id
+
+
+def draft(entry: Entry, *, now: datetime) -> DraftEntry:
+    """Make an entry ready to be written. Raises AuditUnavailable where it holds what cannot be."""
     identifier = uuid4().hex
     body = {
         field: PersonalValue(secrets.token_hex(_SALT_BYTES), value)
         for field, value in entry.person.items()
     }
     written_at = instant_text(now)
-    document = _canonical(entry, identifier, written_at, body)
-    row = {"id": identifier, "kind": entry.kind, "recorded_at": written_at, "document": document}
+    return DraftEntry(
+        id=identifier,
+        kind=entry.kind,
+        recorded_at=written_at,
+        document=_canonical(entry, identifier, written_at, body),
+        body=msgspec.json.encode(body).decode() if body else None,
+    )
+
+
+def write(connection: Connection, drafts: Sequence[DraftEntry]) -> None:
+    """Write entries, at least one, in this order. Raises AuditUnavailable where they cannot be."""
+    rows = [
+        {"id": one.id, "kind": one.kind, "recorded_at": one.recorded_at, "document": one.document}
+        for one in drafts
+    ]
+    bodies = [{"entry_id": one.id, "body": one.body} for one in drafts if one.body is not None]
     try:
-        connection.execute(insert(records.entries).values(row))
-        if body:
-            text = msgspec.json.encode(body).decode()
-            connection.execute(insert(records.bodies).values(entry_id=identifier, body=text))
-        connection.execute(insert(records.pending).values(entry_id=identifier))
+        connection.execute(_INSERT_ENTRIES, rows)
+        if bodies:
+            connection.execute(_INSERT_BODIES, bodies)
+        connection.execute(_INSERT_PENDING, [{"entry_id": one.id} for one in drafts])
     except SQLAlchemyError as error:
         raise AuditUnavailable(
-            "The audit log could not be written.", next_step=_NEXT_STEP
+            "The audit log could not be written.", next_step=NEXT_STEP
         ) from error
-    return identifier
 
 
 def erase(connection: Connection, entry_id: str, *, reason: str, now: datetime) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from marketplace.audit import records
 from marketplace.audit.checkpoint import Checkpoint, PublicKey, Signer, open_checkpoint
 from marketplace.audit.receipt import Receipt
+from marketplace.audit.recorder import Recorder
 from marketplace.audit.tree import (
     EMPTY_ROOT,
     Frontier,
@@ -39,9 +40,12 @@ class AuditLog:
     time. Safe to share between threads.
     """
 
-    def __init__(self, database: Database, signer: Signer) -> None:
+    def __init__(
+        self, database: Database, signer: Signer, recorder: Recorder | None = None
+    ) -> None:
         self._database = database
         self._signer = signer
+        self._recorder = recorder
         self._stopping = Event()
         self._thread: Thread | None = None
         self._fault = ""
@@ -57,11 +61,14 @@ class AuditLog:
         return self._fault
 
     def sequence(self) -> Checkpoint:
-        """Place every entry that is durable now and return the newest checkpoint.
+        """Place every entry that was recorded until now and return the newest checkpoint.
 
+        What this process's recorder left for later is made durable first.
         Raises AuditUnavailable where the database does not answer, or where the tree contradicts
         its signed head: nothing is ever signed over a tree that was tampered with.
         """
+        if self._recorder is not None:
+            self._recorder.flush()
         try:
             while self._anything_pending():
                 with self._database.writing() as connection:
@@ -135,11 +142,16 @@ class AuditLog:
             self._thread.start()
 
     def close(self) -> None:
-        """Stop the thread; what was recorded until now is placed first."""
+        """Stop the thread; what was recorded until now is made durable and placed first."""
         if self._thread is not None:
             self._stopping.set()
             self._thread.join()
             self._thread = None
+        if self._recorder is not None:
+            try:
+                self._recorder.close()
+            except AuditUnavailable:
+                _LOGGER.exception("The last reads were recorded, but not how they ended")
 
     def _run(self, every_seconds: float) -> None:
         stopping = False

@@ -4,29 +4,31 @@ One decision per dataset, permit or deny, is written before the first byte leave
 asked, under which rule and policy revision; a second entry closes the read.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
 from access_policies import revision
-from access_policies.decision import Decision, TableScope
+from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
+from access_policies.scope import TableScope
 from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Release, ReleaseTable
 from catalogue.errors import InvalidAddress, Problem
 from catalogue.manifest import resolve_table
-from catalogue.release_shelf import ReleaseShelf
 from marketplace import enforcement
-from marketplace.audit.entries import Entry, EntryKind, record
+from marketplace.audit.entries import Entry, EntryKind
+from marketplace.audit.recorder import Recorder, Recording
 from marketplace.clock import Clock
-from marketplace.database import Database
 from marketplace.discovery import unknown
 from marketplace.engine.query.statement import Statement
 from marketplace.errors import Unauthenticated
 from marketplace.identity.principal import Principal
-from marketplace.identity.tokens import renew
+from marketplace.query.answers import Answers, Moment
 
 # Whoever may do one of these to a dataset may be told that it is there.
 _TELLING = (Action.DISCOVER, Action.QUERY)
@@ -56,11 +58,10 @@ class Permit:
 class Permits:
     """Issues permits to read, and closes their records."""
 
-    def __init__(self, *, database: Database, decision_point: DecisionPoint, clock: Clock) -> None:
-        self._database = database
-        self._decision_point = decision_point
+    def __init__(self, *, recorder: Recorder, decision_point: DecisionPoint, clock: Clock) -> None:
+        self._recorder = recorder
         self._clock = clock
-        self._releases = ReleaseShelf()
+        self._answers = Answers(decision_point)
 
     def issue(
         self,
@@ -69,74 +70,124 @@ class Permits:
         *,
         releases: Mapping[str, int] | None = None,
         action: Action = Action.QUERY,
+        parameters: bytes | None = None,
     ) -> Permit:
         """Decide every table in the transaction that records the decisions, permit or deny.
 
+        `parameters` are the values that the statement is asked with, kept beside it.
         `releases` pins datasets by their address to a release; any other is read as it is newest.
         Raises UnknownDataset (also for what the caller may not know of), AccessDenied,
         UnknownRelease, Unauthenticated.
         """
-        refusal: Problem | None = None
-        readings: tuple[Reading, ...] = ()
-        with self._database.writing() as connection:
-            under = revision.lock_shared(connection)
-            try:
-                principal = renew(connection, principal, now=self._clock())
-                readings = tuple(
-                    self._reading(connection, principal, action, parts, releases or {})
-                    for parts in sorted(statement.tables)
-                )
-            except Problem as problem:
-                refusal = problem
-            entry = self._record(
-                connection, principal, action, statement.sql, refusal=refusal, readings=readings
-            )
-        if refusal is not None:
-            raise refusal
-        return Permit(
-            principal=principal, action=action, readings=readings, revision=under, entry=entry
+        asked = partial(
+            self._decided, principal, action, statement, releases or {}, parameters=parameters
         )
+        answer = self._recorder.run(asked)
+        if isinstance(answer, Problem):
+            raise answer
+        return answer
 
     def refuse(self, principal: Principal, sql: str, refusal: Problem) -> None:
-        """Record a statement that was refused before any table of it was known."""
-        with self._database.writing() as connection:
-            self._record(connection, principal, Action.QUERY, sql, refusal=refusal, readings=())
+        """Record a statement that was refused before any table of it was known.
+
+        Raises Unauthenticated where the caller is nobody any more, who is told nothing else.
+        """
+        answer = self._recorder.run(partial(self._refused, principal, sql, refusal))
+        if isinstance(answer, Unauthenticated):
+            raise answer
 
     def still_stand(self, permit: Permit, connection: Connection) -> bool:
         """Whether the same question gets the same grants and obligations again."""
+        at = Moment(connection, revision.read(connection), self._clock())
         try:
-            principal = renew(connection, permit.principal, now=self._clock())
+            principal = self._answers.principal(at, permit.principal)
         except Unauthenticated:
             return False
         return all(
-            _same(self._ask(connection, principal, permit.action, read.release.dataset), read)
+            _same(self._answers.decision(at, principal, permit.action, read.release.dataset), read)
             for read in permit.readings
         )
 
     def close(self, permit: Permit, rows: int, sent: int, outcome: str) -> None:
-        """Close the record of a read with what it gave and how it ended."""
+        """Close the record of a read with what it gave and how it ended.
+
+        Returns at once; it is written with the next decision or within about a second.
+        """
         closing = Entry(
             kind=EntryKind.READ_CLOSED,
             facts={"read": permit.entry, "rows": rows, "bytes": sent, "outcome": outcome},
             person={"person": permit.principal.person_id},
         )
-        with self._database.writing() as connection:
-            record(connection, closing, now=self._clock())
+        self._recorder.later(closing)
+
+    def _decided(
+        self,
+        principal: Principal,
+        action: Action,
+        statement: Statement,
+        pinned: Mapping[str, int],
+        recording: Recording,
+        *,
+        parameters: bytes | None,
+    ) -> Permit | Problem:
+        refusal: Problem | None = None
+        readings: tuple[Reading, ...] = ()
+        at = Moment(recording.connection, recording.revision, self._clock())
+        try:
+            principal = self._answers.principal(at, principal)
+            readings = tuple(
+                self._reading(at, principal, action, parts, pinned)
+                for parts in sorted(statement.tables)
+            )
+        except Problem as problem:
+            refusal = problem
+        entry = _entry(
+            principal,
+            action,
+            statement.sql,
+            revision=recording.revision,
+            refusal=refusal,
+            readings=readings,
+            parameters=parameters,
+        )
+        identifier = recording.record(entry)
+        return refusal or Permit(
+            principal=principal,
+            action=action,
+            readings=readings,
+            revision=recording.revision,
+            entry=identifier,
+        )
+
+    def _refused(
+        self, principal: Principal, sql: str, refusal: Problem, recording: Recording
+    ) -> Problem:
+        at = Moment(recording.connection, recording.revision, self._clock())
+        try:
+            principal = self._answers.principal(at, principal)
+        except Unauthenticated as nobody:
+            refusal = nobody
+        entry = _entry(
+            principal, Action.QUERY, sql, revision=recording.revision, refusal=refusal, readings=()
+        )
+        recording.record(entry)
+        return refusal
 
     def _reading(
         self,
-        connection: Connection,
+        at: Moment,
         principal: Principal,
         action: Action,
         parts: tuple[str, ...],
         pinned: Mapping[str, int],
     ) -> Reading:
         dataset = _dataset_named(parts)
-        release = self._releases.latest(connection, dataset)
-        decision = self._ask(connection, principal, action, dataset)
+        release = self._answers.newest(at, dataset)
+        decision = self._answers.decision(at, principal, action, dataset)
         if not decision.allowed:
             knows = any(
-                self._ask(connection, principal, telling, dataset).allowed for telling in _TELLING
+                self._answers.decision(at, principal, telling, dataset).allowed
+                for telling in _TELLING
             )
             if release is None or not knows:
                 raise unknown(".".join(parts))
@@ -148,54 +199,11 @@ class Permits:
         if release is None:
             raise unknown(".".join(parts))
         if str(dataset) in pinned:
-            release = self._releases.read(connection, dataset, pinned[str(dataset)])
+            release = self._answers.release(at, dataset, pinned[str(dataset)])
         address = resolve_table(release, parts)
         table = next(table for table in release.tables if table.name == address.name)
         scope = enforcement.scope_of(decision, table)
         return Reading(release=release, table=table, scope=scope, decision=decision)
-
-    def _ask(
-        self,
-        connection: Connection,
-        principal: Principal,
-        action: Action,
-        dataset: DatasetAddress,
-    ) -> Decision:
-        return enforcement.decide(
-            connection, self._decision_point, principal, action, str(dataset), now=self._clock()
-        )
-
-    def _record(
-        self,
-        connection: Connection,
-        principal: Principal,
-        action: Action,
-        sql: str,
-        *,
-        refusal: Problem | None,
-        readings: tuple[Reading, ...],
-    ) -> str:
-        reasons = dict.fromkeys(read.decision.reason for read in readings)
-        reason = str(refusal) if refusal else " ".join(reasons)
-        entry = Entry(
-            kind=EntryKind.READ_DECIDED,
-            facts={
-                "action": action.value,
-                "allowed": refusal is None,
-                "refused_as": type(refusal).__name__ if refusal else "",
-                "project": principal.project or "",
-                "purpose": principal.project_purpose,
-                "policy_revision": revision.read(connection),
-                "tables": [_recorded(read) for read in readings],
-            },
-            person={
-                "person": principal.person_id,
-                "name": principal.person_name,
-                "reason": reason,
-                "sql": sql,
-            },
-        )
-        return record(connection, entry, now=self._clock())
 
 
 def _dataset_named(parts: tuple[str, ...]) -> DatasetAddress:
@@ -223,3 +231,37 @@ def _recorded(read: Reading) -> dict[str, str | int | list[str]]:
         "rule": read.decision.rule,
         "columns": list(read.scope.columns),
     }
+
+
+def _entry(
+    principal: Principal,
+    action: Action,
+    sql: str,
+    *,
+    revision: int,
+    refusal: Problem | None,
+    readings: tuple[Reading, ...],
+    parameters: bytes | None = None,
+) -> Entry:
+    reasons = dict.fromkeys(read.decision.reason for read in readings)
+    reason = str(refusal) if refusal else " ".join(reasons)
+    return Entry(
+        kind=EntryKind.READ_DECIDED,
+        facts={
+            "action": action.value,
+            "allowed": refusal is None,
+            "refused_as": type(refusal).__name__ if refusal else "",
+            "project": principal.project or "",
+            "purpose": principal.project_purpose,
+            "policy_revision": revision,
+            "tables": [_recorded(read) for read in readings],
+        },
+        person={
+            "person": principal.person_id,
+            "name": principal.person_name,
+            "reason": reason,
+            "sql": sql,
+            # Arrow as it came: only a confined worker decodes what a stranger sends.
+            **({} if parameters is None else {"parameters": b64encode(parameters).decode()}),
+        },
+    )

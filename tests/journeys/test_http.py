@@ -322,5 +322,6 @@ def from_json(document: dict[str, list]) -> list[dict[str, object]]:
 
 
 def closing(marketplace) -> str:
+    marketplace.audit.sequence()
     with marketplace.database.reading() as connection:
         return str(entries.latest(connection, kinds=[EntryKind.READ_CLOSED])[0].facts["outcome"])

@@ -15,6 +15,7 @@ from marketplace.engine.query.query_messages import ENCODINGS, Encoding, OutputF
 from marketplace.errors import (
     AccessDenied,
     AccessEnded,
+    AuditUnavailable,
     InvalidSharing,
     StatementRefused,
     Unauthenticated,
@@ -208,8 +209,8 @@ def test_no_bytes_leave_while_the_log_cannot_be_written(world, monkeypatch) -> N
     def broken(*_: object, **__: object) -> str:
         raise OSError("disk full")
 
-    monkeypatch.setattr("marketplace.query.permits.record", broken)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr("marketplace.audit.entries.write", broken)
+    with pytest.raises(AuditUnavailable):
         world.marketplace.querying.run(
             member, "SELECT * FROM mhclg.homes", Encoding(OutputFormat.ARROW)
         )
@@ -248,6 +249,7 @@ def test_the_extract_holds_no_byte_of_what_was_left_out(world, tmp_path) -> None
 
 
 def _last(world, kind: EntryKind) -> entries.RecordedEntry:
+    world.marketplace.audit.sequence()
     with world.marketplace.database.reading() as connection:
         return entries.latest(connection, kinds=(kind,), limit=1)[0]
 
@@ -257,6 +259,7 @@ def _outcome(world) -> object:
 
 
 def _counted(world) -> Counter[EntryKind]:
+    world.marketplace.audit.sequence()
     with world.marketplace.database.reading() as connection:
         return Counter(entry.kind for entry in entries.latest(connection, limit=1000))
 
