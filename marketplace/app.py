@@ -14,6 +14,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
+from marketplace.admission import Admission
 from marketplace.api.audit import read_checkpoint, read_receipt
 from marketplace.api.authentication import PUBLIC, TokenAuthentication, caller
 from marketplace.api.call import Call, refuse_nul
@@ -50,12 +51,10 @@ from marketplace.api.sharing import (
     take_up_request,
 )
 from marketplace.bootstrap import Marketplace
+from marketplace.settings import Settings
 
 # A call that is not an upload is a statement or a form.
 _LARGEST_REQUEST = 1024 * 1024
-
-# How many queries may wait or be sent for each worker there is.
-_QUERIES_PER_WORKER = 4
 
 # For signing in, health and every other call that waits for nothing but the database.
 _SHORT_CALL_THREADS = 32
@@ -101,17 +100,7 @@ _UNVERSIONED = (report_health, lead_to_description, describe_api, list_problems,
 def create_app(marketplace: Marketplace) -> Litestar:
     """Put the HTTP protocol around a marketplace, which stays its caller's to close."""
     settings = marketplace.settings
-    queries = Lane(
-        "queries",
-        per_person=settings.queries_per_person,
-        in_all=settings.query_workers * _QUERIES_PER_WORKER,
-    )
-    uploads = Lane(
-        "uploads", per_person=settings.uploads_per_person, in_all=settings.uploads_at_once
-    )
-    transfers = Lane(
-        "downloads", per_person=settings.downloads_per_person, in_all=settings.downloads_at_once
-    )
+    queries, uploads, transfers = _lanes(settings)
     return Litestar(
         route_handlers=[Router("/api/v1", route_handlers=_VERSION_1), *_UNVERSIONED],
         dependencies={
@@ -137,6 +126,31 @@ def create_app(marketplace: Marketplace) -> Litestar:
     )
 
 
+def _lanes(settings: Settings) -> tuple[Lane, Lane, Lane]:
+    """For queries, uploads and downloads."""
+    return (
+        Lane(
+            Admission(
+                "queries",
+                per_person=settings.queries_per_person,
+                in_all=settings.queries_at_once,
+            )
+        ),
+        Lane(
+            Admission(
+                "uploads", per_person=settings.uploads_per_person, in_all=settings.uploads_at_once
+            )
+        ),
+        Lane(
+            Admission(
+                "downloads",
+                per_person=settings.downloads_per_person,
+                in_all=settings.downloads_at_once,
+            )
+        ),
+    )
+
+
 def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Data Marketplace",
@@ -156,8 +170,8 @@ def _openapi() -> OpenAPIConfig:
     )
 
 
-def _operation_id(handler: HTTPRouteHandler, _method: object, _path: object) -> str:
-    return handler.handler_name
+def _operation_id(handler: HTTPRouteHandler, method: str, _path: object) -> str:
+    return f"{handler.handler_name}_head" if method == "HEAD" else handler.handler_name
 
 
 @asynccontextmanager

@@ -54,7 +54,14 @@ def test_only_the_known_routes_are_open_to_anybody(application: Litestar) -> Non
 
 
 def test_no_route_changes_anything_by_get(application: Litestar) -> None:
-    reading = {Action.DISCOVER, Action.READ_METADATA, Action.REQUEST_ACCESS, PUBLIC, SIGNED_IN}
+    reading = {
+        Action.DISCOVER,
+        Action.READ_METADATA,
+        Action.DOWNLOAD,
+        Action.REQUEST_ACCESS,
+        PUBLIC,
+        SIGNED_IN,
+    }
     for name, handler in routes(application).items():
         if name.startswith("GET"):
             assert handler.opt["action"] in reading, name
