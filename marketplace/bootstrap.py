@@ -106,7 +106,12 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
     scratch = Scratch(folders.scratch)
     undo.callback(scratch.close)
     workers = QueryWorkers(
-        query_limits, places=settings.query_workers, spares=1, scratch=scratch.path
+        query_limits,
+        places=settings.query_workers,
+        spares=1,
+        scratch=scratch.path,
+        memory=settings.query_memory_in_all,
+        most_waiting=settings.query_line,
     )
     extracts = Extracts(
         database=database,

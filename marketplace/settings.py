@@ -17,6 +17,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `data` is the folder of the embedded default: database, objects, cache, keys. `database` is a
     SQLAlchemy URL and `store` a folder or `s3://bucket/prefix`; both default to places in `data`.
     Sizes are in bytes, times in seconds.
+
+    `queries_at_once` are queries on their way in one process, whether they wait, run or are read;
+    `query_workers` of them run, `query_line` wait. Workers that nobody asks are kept warm while all
+    hold `query_memory_in_all` together; `query_memory` bounds each one. A query that would have to
+    read more than `query_scan_limit` is refused before it runs.
     """
 
     data: Path
@@ -30,7 +35,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     query_memory: int = 2 * 1024**3
     query_threads: int = 2
     query_workers: int = 8
+    query_memory_in_all: int = 4 * 1024**3
+    query_line: int = 64
+    query_scan_limit: int = 256 * 1024**3
     queries_per_person: int = 4
+    queries_at_once: int = 256
     ingest_memory: int = 1024**3
     ingest_deadline: float = 3600.0
     ingests_at_once: int = 2

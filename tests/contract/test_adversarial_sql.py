@@ -63,7 +63,7 @@ ALSO_REFUSED = {"SELECT * FROM information_schema.tables", "SHOW TABLES"}
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryWorkers]:
-    pool = QueryWorkers(LIMITS, bound_limit=2, spares=1, scratch=tmp_path_factory.mktemp("scratch"))
+    pool = QueryWorkers(LIMITS, places=2, spares=1, scratch=tmp_path_factory.mktemp("scratch"))
     yield pool.start()
     pool.close()
 

@@ -1,4 +1,4 @@
-"""Stopping a query from outside while whoever runs it still waits for its first bytes."""
+"""Stopping a query from outside, wherever it is: waiting for its turn, for files, or for bytes."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -24,12 +24,20 @@ class Cancellation:
             stop(_stopped())
 
     def attach(self, stop: Callable[[Problem], None]) -> None:
-        """Say how the work is stopped from now on; that is done here if it was cancelled before."""
+        """Say how the work is stopped from now on; that is done here if it was cancelled before.
+
+        What waits attaches something that wakes it, and asks `check` when it is awake.
+        """
         with self._guard:
             self._stop = stop
             cancelled = self._cancelled
         if cancelled:
             stop(_stopped())
+
+    def check(self) -> None:
+        """Raise QueryStopped where the work was cancelled."""
+        if self._cancelled:
+            raise _stopped()
 
 
 def _stopped() -> QueryStopped:

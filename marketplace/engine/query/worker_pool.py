@@ -2,19 +2,34 @@
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 from catalogue.errors import Problem
+from marketplace.admission import Turnover, busy
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
+from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Bind, Describe, Run, TableFiles
 from marketplace.engine.query.view_map import ViewMap
+from marketplace.engine.query.waiting_line import WaitingLine
 from marketplace.engine.roles import Role
+from marketplace.engine.watch import WATCH
 from marketplace.errors import ServiceBusy, WorkerLost
 
 _BIND_SECONDS = 30.0
+_MOST_IDLE = 64  # workers, for each has five files open on both sides
 _WEARY = 3, 4  # the share of its memory at which a worker has too little left for another query
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A place that a caller has held since a moment, for a worker that is busy or being bound."""
+
+    caller: str
+    since: float
 
 
 class BoundWorker:
@@ -69,7 +84,11 @@ class BoundWorker:
         if self._confined_to != _identities(self.views):
             return False
         share, of = _WEARY
-        return self._process.alive and self._process.resident() * of < self._limits.memory * share
+        return self._process.alive and self.resident() * of < self._limits.memory * share
+
+    def resident(self) -> int:
+        """Bytes of memory that the process holds."""
+        return self._process.resident()
 
     def stop(self, reason: Problem) -> None:
         """Kill the process, from any thread; whoever waits for its answer is told the reason."""
@@ -81,35 +100,57 @@ class BoundWorker:
 
 
 class WorkerPool:
-    """Workers by the one view map that each is bound to. Safe to share between threads."""
+    """Workers by the one view map that each is bound to. Safe to share between threads.
 
-    def __init__(self, limits: Limits, bound_limit: int, spares: int, scratch: Path) -> None:
+    At most `places` are busy at a time. Idle ones are kept for the next query on their map while all
+    together hold at most `memory` bytes; `most_waiting` queries may stand in line for a place.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        places: int,
+        spares: int,
+        scratch: Path,
+        memory: int,
+        most_waiting: int,
+    ) -> None:
         self._limits = limits
-        self._bound_limit = bound_limit
+        self._places = places
         self._spare_count = spares
         self._scratch = scratch
+        self._memory = memory
         self._changed = threading.Condition()
+        self._line = WaitingLine(most_waiting)
+        self._turnover = Turnover()
         self._idle: OrderedDict[BoundWorker, None] = OrderedDict()  # least recently used first
-        self._busy: dict[BoundWorker, str] = {}  # and for whom
-        self._binding: list[str] = []  # for whom places are held
+        self._busy: dict[BoundWorker, Place] = {}
+        self._binding: list[Place] = []
         self._spares: deque[ConfinedProcess] = deque()
         self._starting = 0
         self._closed = False
 
     def take(
-        self, views: ViewMap, caller: str, *, patience: float, fresh: bool = False
+        self,
+        views: ViewMap,
+        caller: str,
+        *,
+        patience: float,
+        cancellation: Cancellation,
+        fresh: bool = False,
     ) -> BoundWorker:
         """A worker bound to `views` that no other query uses; `fresh`: one that never ran any.
 
-        Raises ServiceBusy where every place is taken, or this caller's half of them.
+        Raises ServiceBusy where every place is taken, or this caller's half of them, for `patience`
+        seconds, or too many wait already; QueryStopped where `cancellation` says so meanwhile.
         """
+        cancellation.attach(self._wake)
         until = monotonic() + patience
         while True:
-            worker, evicted = self._idle_or_place(views, caller, until, fresh=fresh)
-            for other in evicted:
-                other.close()
+            worker, place = self._idle_or_place(views, caller, until, cancellation, fresh=fresh)
             if worker is None:
-                worker = self._bind(views, caller)
+                worker = self._bind(views, place, cancellation)
                 self.refill()
                 return worker
             if worker.fit():
@@ -119,13 +160,35 @@ class WorkerPool:
     def give_back(self, worker: BoundWorker, *, fit: bool) -> None:
         """Keep a worker that may be asked again, end any other."""
         with self._changed:
-            self._busy.pop(worker, None)
+            place = self._busy.pop(worker, None)
+            if place is not None:
+                self._turnover.note(monotonic() - place.since)
             kept = fit and not self._closed
             if kept:
                 self._idle[worker] = None
             self._changed.notify_all()
         if not kept:
             worker.close()
+
+    def check(self) -> None:
+        """End the idle workers that were not used for longest while all hold too much memory.
+
+        The watch asks while one is busy, and once more after that.
+        """
+        ended = []
+        with self._changed:
+            idle = {worker: worker.resident() for worker in self._idle}
+            held = sum(idle.values()) + sum(worker.resident() for worker in self._busy)
+            for worker, resident in idle.items():
+                if held <= self._memory and len(self._idle) <= _MOST_IDLE:
+                    break
+                del self._idle[worker]
+                ended.append(worker)
+                held -= resident
+            if not self._busy:
+                WATCH.release(self)
+        if ended:  # the watch has no time to wait for a large process to go
+            threading.Thread(target=_close_all, args=(ended,), name="closing").start()
 
     def refill(self) -> None:
         """Start spares until there are as many as there should be."""
@@ -152,56 +215,87 @@ class WorkerPool:
             process.close()
 
     def _idle_or_place(
-        self, views: ViewMap, caller: str, until: float, *, fresh: bool
-    ) -> tuple[BoundWorker | None, list[BoundWorker]]:
-        """An idle worker of this map, or None and what gave way for another to be bound."""
+        self,
+        views: ViewMap,
+        caller: str,
+        until: float,
+        cancellation: Cancellation,
+        *,
+        fresh: bool,
+    ) -> tuple[BoundWorker | None, Place]:
+        """An idle worker of this map, or None and a place for one that is to be bound."""
         with self._changed:
-            while not self._closed:
-                if self._may_take(caller):
-                    worker = next((w for w in reversed(self._idle) if w.views == views), None)
-                    if worker is not None and not fresh:
-                        del self._idle[worker]
-                        self._busy[worker] = caller
-                        return worker, []
-                    self._binding.append(caller)
-                    return None, self._evict()
-                if not self._changed.wait(timeout=until - monotonic()) and monotonic() >= until:
-                    break
-        raise ServiceBusy("Every query worker is taken.", next_step="Try again in a moment.")
+            self._await_turn(caller, until, cancellation)
+            place = Place(caller, monotonic())
+            worker = next((w for w in reversed(self._idle) if w.views == views), None)
+            if worker is None or fresh:
+                self._binding.append(place)
+                return None, place
+            del self._idle[worker]
+            self._busy[worker] = place
+            WATCH.guard(self)
+            return worker, place
+
+    def _await_turn(self, caller: str, until: float, cancellation: Cancellation) -> None:
+        if self._line.full:
+            raise self._refusal("As many queries wait for a worker as the service lets wait.")
+        turn = self._line.join(caller)
+        try:
+            while self._line.next(self._may_take, self._held) is not turn:
+                cancellation.check()
+                if self._closed:
+                    raise ServiceBusy("The service is about to stop.")
+                if not self._changed.wait(timeout=max(until - monotonic(), 0)) and (
+                    monotonic() >= until
+                ):
+                    raise self._refusal("Every query worker is taken.")
+            cancellation.check()
+        finally:
+            self._line.leave(turn)
+            self._changed.notify_all()
+
+    def _refusal(self, detail: str) -> ServiceBusy:
+        return busy(detail, self._turnover.wait(len(self._line), self._places))
 
     def _may_take(self, caller: str) -> bool:
-        taken = [*self._busy.values(), *self._binding]
-        of_one_caller = max(1, self._bound_limit // 2)
-        return len(taken) < self._bound_limit and taken.count(caller) < of_one_caller
+        taken = len(self._busy) + len(self._binding)
+        return taken < self._places and self._held(caller) < max(1, self._places // 2)
 
-    def _evict(self) -> list[BoundWorker]:
-        evicted = []
-        while len(self._busy) + len(self._binding) + len(self._idle) > self._bound_limit:
-            evicted.append(self._idle.popitem(last=False)[0])
-        return evicted
+    def _held(self, caller: str) -> int:
+        return sum(place.caller == caller for place in (*self._busy.values(), *self._binding))
 
-    def _bind(self, views: ViewMap, caller: str) -> BoundWorker:
+    def _wake(self, _: Problem) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _bind(self, views: ViewMap, place: Place, cancellation: Cancellation) -> BoundWorker:
         worker = None
         try:
             try:
-                worker = self._bound(self._take_spare(), views)
+                worker = self._bound(self._take_spare(), views, cancellation)
             except WorkerLost:  # the kernel may kill a spare at any moment until it is bound
-                worker = self._bound(self._start_spare(), views)
+                worker = self._bound(self._start_spare(), views, cancellation)
         finally:
             with self._changed:
-                self._binding.remove(caller)
+                self._binding.remove(place)
                 if worker is not None:
-                    self._busy[worker] = caller
+                    self._busy[worker] = place
+                    WATCH.guard(self)
                 self._changed.notify_all()
         return worker
 
-    def _bound(self, spare: ConfinedProcess, views: ViewMap) -> BoundWorker:
+    def _bound(
+        self, spare: ConfinedProcess, views: ViewMap, cancellation: Cancellation
+    ) -> BoundWorker:
         worker = BoundWorker(spare, views, self._limits)
         try:
+            cancellation.attach(worker.stop)
             worker.bind()
         except BaseException:
             worker.close()
             raise
+        finally:
+            cancellation.attach(self._wake)
         return worker
 
     def _take_spare(self) -> ConfinedProcess:
@@ -224,6 +318,11 @@ class WorkerPool:
 
     def _start_spare(self) -> ConfinedProcess:
         return ConfinedProcess.start(Role.QUERY, self._limits, scratch=self._scratch)
+
+
+def _close_all(workers: Iterable[BoundWorker]) -> None:
+    for worker in workers:
+        worker.close()
 
 
 def _identities(views: ViewMap) -> list[tuple[int, int] | None]:

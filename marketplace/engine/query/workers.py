@@ -20,13 +20,11 @@ from marketplace.engine.limits import Limits, ResultLimit
 from marketplace.engine.process import Call
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Describe, Encoding, Ended, Parameters, Run
-from marketplace.engine.query.statement import Statement
+from marketplace.engine.query.statement import Statement, check_values
 from marketplace.engine.query.statement_parser import StatementParser
 from marketplace.engine.query.view_map import ViewMap, view_map
 from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
-from marketplace.errors import QueryTooLarge, StatementRefused, WorkerLost
-
-_MOST_VALUES_BYTES = 1024**2
+from marketplace.errors import QueryTooLarge, WorkerLost
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,23 +38,34 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
 class QueryWorkers:
     """Parses statements and runs them. Safe to share between threads.
 
-    At most `bound_limit` workers are bound at a time, and one caller may keep at most half of them
-    busy, over whatever maps, so that there is room for others; a query that finds none free waits
-    up to `patience` seconds for one. `spares` processes are kept warm. `scratch` is a folder for private spill files.
+    At most `places` queries run at a time, and one caller has at most half of them, over whatever
+    maps, so that there is room for others. A query that finds none free waits up to `patience`
+    seconds for one, in a line of at most `most_waiting` that takes the callers in turn. Workers that
+    nobody asks are kept warm while all together hold at most `memory` bytes, and `spares` more
+    processes wait to be bound. `scratch` is a folder for private spill files.
     """
 
     def __init__(
         self,
         limits: Limits,
         *,
-        bound_limit: int,
+        places: int,
         spares: int,
         scratch: Path,
+        memory: int = 8 * 1024**3,
+        most_waiting: int = 64,
         patience: float = 10.0,
     ) -> None:
         self._limits = limits
         self._patience = patience
-        self._pool = WorkerPool(limits, bound_limit, spares, scratch)
+        self._pool = WorkerPool(
+            limits,
+            places=places,
+            spares=spares,
+            scratch=scratch,
+            memory=memory,
+            most_waiting=most_waiting,
+        )
         self._parser = StatementParser(limits, scratch)
 
     @property
@@ -100,7 +109,7 @@ class QueryWorkers:
         the order of the statement's parameters.
         """
         most = most or ResultLimit()
-        named = self._named(sql, parameters)
+        named = Parameters() if parameters is None else self._named(sql, parameters)
         request = Run(sql, output, most_rows=most.rows, parameters=named)
         return self._ask(views, request, deadline, caller, most, cancellation)
 
@@ -119,16 +128,16 @@ class QueryWorkers:
         Parameters without values are taken as NULL, so that types which follow from a value may
         differ once there is one. Raises as `run` does.
         """
-        named = Parameters(self.parse(sql).parameters, _bounded(parameters))
+        named = self._named(sql, parameters)
         request = Describe(sql, named)
-        stream = self._ask(views, request, deadline, caller, ResultLimit(), cancellation)
-        with stream:
+        with self._ask(views, request, deadline, caller, ResultLimit(), cancellation) as stream:
             return Described(schema=b"".join(stream), parameters=len(named.names))
 
     def _named(self, sql: str, values: bytes | None) -> Parameters:
-        if values is None:
-            return Parameters()
-        return Parameters(self.parse(sql).parameters, _bounded(values))
+        statement = self.parse(sql)
+        if values is not None:
+            check_values(statement, values)
+        return Parameters(statement.parameters, values)
 
     def _ask(
         self,
@@ -141,7 +150,7 @@ class QueryWorkers:
     ) -> "ResultStream":
         cancellation = cancellation or Cancellation()
         until = monotonic() + (self._limits.deadline if deadline is None else deadline)
-        worker = self._take(view_map(views), caller, until)
+        worker = self._take(views, caller, until, cancellation)
         used = worker.used
         try:
             return self._begin(worker, request, most, until, cancellation)
@@ -149,14 +158,25 @@ class QueryWorkers:
             if not used:
                 raise
         # It was killed while it was idle or as it was asked, and nothing of its answer was seen.
-        worker = self._take(view_map(views), caller, until, fresh=True)
+        worker = self._take(views, caller, until, cancellation, fresh=True)
         return self._begin(worker, request, most, until, cancellation)
 
     def _take(
-        self, views: ViewMap, caller: str, until: float, *, fresh: bool = False
+        self,
+        views: ViewMap,
+        caller: str,
+        until: float,
+        cancellation: Cancellation,
+        *,
+        fresh: bool = False,
     ) -> BoundWorker:
-        patience = min(self._patience, until - monotonic())
-        return self._pool.take(views, caller, patience=patience, fresh=fresh)
+        return self._pool.take(
+            view_map(views),
+            caller,
+            patience=min(self._patience, until - monotonic()),
+            cancellation=cancellation,
+            fresh=fresh,
+        )
 
     def _begin(
         self,
@@ -283,16 +303,6 @@ class ResultStream(Iterator[bytes]):
                 f"The result has more than {self._service_bytes // 1024**2} MiB.",
                 next_step="Ask for fewer rows or columns, or for an aggregate.",
             )
-
-
-def _bounded(values: bytes | None) -> bytes | None:
-    if values is not None and len(values) > _MOST_VALUES_BYTES:
-        raise StatementRefused(
-            f"The values of the parameters have {len(values)} bytes; at most {_MOST_VALUES_BYTES} "
-            "are read.",
-            next_step="Send fewer or shorter values.",
-        )
-    return values
 
 
 def _decode_end(payload: bytes | None) -> Ended:

@@ -35,7 +35,7 @@ def write_parquet(tmp_path: Path) -> WriteParquet:
 @pytest.fixture(scope="session")
 def workers(limits: Limits, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryWorkers]:
     """One pool for all tests; a test that kills a worker leaves the next a fresh one."""
-    pool = QueryWorkers(limits, bound_limit=4, spares=1, scratch=tmp_path_factory.mktemp("scratch"))
+    pool = QueryWorkers(limits, places=4, spares=1, scratch=tmp_path_factory.mktemp("scratch"))
     yield pool.start()
     pool.close()
 

@@ -197,7 +197,7 @@ from pathlib import Path
 from marketplace.engine.limits import Limits
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.workers import QueryWorkers
-workers = QueryWorkers(Limits(), bound_limit=1, spares=0, scratch=Path(sys.argv[1]))
+workers = QueryWorkers(Limits(), places=1, spares=0, scratch=Path(sys.argv[1]))
 stream = workers.run((), "SELECT i FROM range(100000000000) t(i)", Encoding(OutputFormat.ARROW))
 print(stream.pid, flush=True)
 os.kill(os.getpid(), 9)

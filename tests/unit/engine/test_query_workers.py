@@ -55,7 +55,7 @@ def wait_for_end(pid: int) -> None:
 
 @contextmanager
 def pool(tmp_path: Path, limits: Limits = SMALL, **options: float) -> Iterator[QueryWorkers]:
-    settings = {"bound_limit": 2, "spares": 0} | options
+    settings = {"places": 2, "spares": 0} | options
     workers = QueryWorkers(limits, scratch=tmp_path / "scratch", **settings)  # type: ignore[arg-type]
     try:
         yield workers
@@ -149,7 +149,7 @@ class TestMaps:
     def test_one_caller_gets_half_of_the_places_over_all_maps_and_another_the_rest(
         self, tmp_path: Path, views: ViewMap
     ) -> None:
-        with pool(tmp_path, bound_limit=4, patience=0.0) as workers:
+        with pool(tmp_path, places=4, patience=0.0) as workers:
             mine = [
                 workers.run(each, LARGE, Encoding(OutputFormat.ARROW), caller="ann")
                 for each in (NOTHING, views)
@@ -169,7 +169,7 @@ class TestMaps:
     def test_an_idle_worker_is_no_way_past_the_bound_of_a_caller(
         self, tmp_path: Path, views: ViewMap
     ) -> None:
-        with pool(tmp_path, bound_limit=2, patience=0.0) as workers:
+        with pool(tmp_path, places=2, patience=0.0) as workers:
             rows_of(workers, NOTHING, "SELECT 1")
             busy = workers.run(views, LARGE, Encoding(OutputFormat.ARROW))
             with pytest.raises(ServiceBusy):
@@ -179,7 +179,7 @@ class TestMaps:
     def test_two_queries_on_one_map_run_side_by_side_up_to_half_of_the_places(
         self, tmp_path: Path
     ) -> None:
-        with pool(tmp_path, bound_limit=4, patience=0.0) as workers:
+        with pool(tmp_path, places=4, patience=0.0) as workers:
             first = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
             second = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
             assert first.pid != second.pid
@@ -190,7 +190,7 @@ class TestMaps:
             second.close()
 
     def test_a_waiting_query_gets_the_worker_that_becomes_free(self, tmp_path: Path) -> None:
-        with pool(tmp_path, bound_limit=1, patience=20.0) as workers:
+        with pool(tmp_path, places=1, patience=20.0) as workers:
             first = workers.run(NOTHING, LARGE, Encoding(OutputFormat.ARROW))
             answers: list[str] = []
             waiting = threading.Thread(
@@ -201,16 +201,31 @@ class TestMaps:
             waiting.join(timeout=30)
             assert answers == ['"a"\n2\n']
 
-    def test_the_least_recently_used_map_gives_way(
+    def test_idle_workers_are_kept_while_all_together_stay_within_their_memory(
         self, tmp_path: Path, views: ViewMap, write_parquet: WriteParquet, bound: Bind
     ) -> None:
         other = (bound("leeds.housing", write_parquet("o.parquet", "SELECT 1 AS id")),)
-        with pool(tmp_path, bound_limit=1) as workers:
-            with workers.run(views, "SELECT 1", Encoding(OutputFormat.CSV)) as stream:
-                pid = stream.pid
-                list(stream)
-            rows_of(workers, other, "SELECT 1")
-            wait_for_end(pid)
+        with pool(tmp_path) as workers:
+            one = resident(pid_of(workers, views))
+        with pool(tmp_path, places=1, memory=one * 5 // 2) as workers:
+            first, second = pid_of(workers, views), pid_of(workers, other)
+            assert pid_of(workers, views) == first
+            third = pid_of(workers, NOTHING)
+            wait_for_end(second)
+            assert (pid_of(workers, views), pid_of(workers, NOTHING)) == (first, third)
+
+
+def pid_of(workers: QueryWorkers, views: ViewMap) -> int:
+    """The process that answers for the map."""
+    with workers.run(views, "SELECT 1", Encoding(OutputFormat.CSV)) as stream:
+        assert b"".join(stream)
+    return stream.pid
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that the process holds."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def kill(pid: int) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from marketplace.admission import Admission
 from marketplace.api.lanes import Lane
 from marketplace.errors import ServiceBusy
 
 
 @pytest.fixture
 def lane() -> Iterator[Lane]:
-    lane = Lane("queries", per_person=2, in_all=3)
+    lane = Lane(Admission("queries", per_person=2, in_all=3))
     yield lane
     lane.close()
 

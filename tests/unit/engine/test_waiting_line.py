@@ -1,0 +1,105 @@
+"""Queries wait for a worker in a line that takes the callers in turn, and leave it at any time."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from marketplace.engine.limits import Limits
+from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.query_messages import Encoding, OutputFormat
+from marketplace.engine.query.waiting_line import WaitingLine
+from marketplace.engine.query.workers import QueryWorkers
+from marketplace.errors import QueryStopped, ServiceBusy
+
+CSV = Encoding(OutputFormat.CSV)
+LARGE = "SELECT i, 'row ' || i AS text FROM range(3000000) t(i)"
+
+
+@contextmanager
+def pool(limits: Limits, scratch: Path, **options: float) -> Iterator[QueryWorkers]:
+    settings = {"places": 1, "patience": 60.0} | options
+    workers = QueryWorkers(limits, spares=0, scratch=scratch, **settings)  # type: ignore[arg-type]
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def order_of(line: WaitingLine, taking: Counter[str] | None = None) -> str:
+    """Serve the line to its end; who was served, in order, each of whom keeps the place."""
+    held = Counter[str]() if taking is None else taking
+    served = ""
+    while (turn := line.next(lambda _: True, held.__getitem__)) is not None:
+        line.leave(turn)
+        held[turn.caller] += 1
+        served += turn.caller
+    return served
+
+
+def test_callers_take_turns_however_many_queries_each_has() -> None:
+    line = WaitingLine(most=10)
+    for caller in "aaaabbc":
+        line.join(caller)
+
+    assert order_of(line) == "abcabaa"
+
+
+def test_who_holds_least_comes_first() -> None:
+    line = WaitingLine(most=10)
+    for caller in "ab":
+        line.join(caller)
+
+    assert order_of(line, Counter(a=1)) == "ba"
+
+
+def test_who_may_take_no_more_keeps_nobody_else_waiting() -> None:
+    line = WaitingLine(most=10)
+    line.join("a")
+    other = line.join("b")
+
+    assert line.next(lambda caller: caller != "a", lambda _: 0) is other
+
+
+def test_a_full_line_turns_queries_away_with_a_word_on_when_to_come_back(
+    limits: Limits, tmp_path: Path
+) -> None:
+    with (
+        pool(limits, tmp_path, most_waiting=0) as workers,
+        pytest.raises(ServiceBusy, match="service lets wait") as refused,
+    ):
+        workers.run((), "SELECT 1", CSV)
+
+    assert refused.value.retry_after >= 1
+    assert "second" in refused.value.next_step
+
+
+class NotedCancellation(Cancellation):
+    """Says when the query waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = threading.Event()
+
+    def check(self) -> None:
+        self.waiting.set()
+        super().check()
+
+
+def test_a_query_that_is_cancelled_while_it_waits_leaves_the_line(
+    limits: Limits, tmp_path: Path
+) -> None:
+    cancellation = NotedCancellation()
+    with pool(limits, tmp_path) as workers, ThreadPoolExecutor(1) as threads:
+        with workers.run((), LARGE, CSV):
+            waiting = threads.submit(workers.run, (), "SELECT 1", CSV, cancellation=cancellation)
+            assert cancellation.waiting.wait(20)
+            cancellation.cancel()
+            with pytest.raises(QueryStopped):
+                waiting.result(timeout=20)
+        with workers.run((), "SELECT 1", CSV) as after:
+            assert b"".join(after)
