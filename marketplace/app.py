@@ -114,7 +114,7 @@ def create_app(marketplace: Marketplace) -> Litestar:
             "uploads": Provide(lambda: uploads, sync_to_thread=False),
             "transfers": Provide(lambda: transfers, sync_to_thread=False),
         },
-        middleware=[TokenAuthentication(marketplace.database, marketplace.clock)],
+        middleware=[TokenAuthentication(marketplace.callers)],
         exception_handlers={Exception: tell},
         before_request=refuse_nul,
         before_send=[_add_security_headers],

@@ -24,6 +24,7 @@ from marketplace.engine.query.workers import QueryWorkers
 from marketplace.extracts import Extracts
 from marketplace.extracts.masking_keys import MaskingKeys
 from marketplace.housekeeping import Housekeeping
+from marketplace.identity.callers import Callers
 from marketplace.publish import Publishing
 from marketplace.query import Querying
 from marketplace.query.permits import Permits
@@ -44,6 +45,7 @@ class Marketplace:
     places: Places
     decision_point: DecisionPoint
     audit: AuditLog
+    callers: Callers
     workers: QueryWorkers
     scratch: Scratch
     extracts: Extracts
@@ -135,6 +137,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         places=places,
         decision_point=decision_point,
         audit=audit,
+        callers=Callers(database, clock),
         workers=workers,
         scratch=scratch,
         extracts=extracts,

@@ -1,17 +1,16 @@
 """The one place where a bearer token becomes a principal, and where a route says what it is for."""
 
 import asyncio
-from datetime import datetime, timedelta
 
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from access_policies.vocabulary import Action
 from marketplace.api.call import Call
-from marketplace.clock import Clock
-from marketplace.database import Database
 from marketplace.errors import Unauthenticated
+from marketplace.identity.callers import Callers
 from marketplace.identity.principal import Principal
-from marketplace.identity.tokens import authenticate, check_project, note_use
+from marketplace.identity.tokens import check_project
 
 PUBLIC = "public"
 """The action of a route that anybody may call. Every other route needs a token."""
@@ -21,7 +20,8 @@ SIGNED_IN = "signed_in"
 
 PROJECT_HEADER = "Marketplace-Project"
 
-_NOTE_EVERY = timedelta(minutes=1)
+_RENEWED = frozenset({Action.QUERY, Action.DOWNLOAD})
+"""What every use case renews its caller for, in the transaction that decides and records it."""
 
 
 class TokenAuthentication(ASGIMiddleware):
@@ -30,35 +30,21 @@ class TokenAuthentication(ASGIMiddleware):
     A route that declares nothing is treated as one that needs a token.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-        self._noted: dict[str, datetime] = {}
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Authenticate unless the route is public; also check the project that a header names."""
-        if scope["route_handler"].opt.get("action") != PUBLIC:
+        action = scope["route_handler"].opt.get("action")
+        if action != PUBLIC:
             request = Call(scope)
             secret = _bearer_token(request.headers.get("authorization", ""))
-            project = request.headers.get(PROJECT_HEADER)
-            scope["user"] = await asyncio.to_thread(self._authenticate, secret, project)
+            principal = self._callers.known(secret) if action in _RENEWED else None
+            if principal is None:
+                principal = await asyncio.to_thread(self._callers.authenticate, secret)
+            check_project(principal, request.headers.get(PROJECT_HEADER))
+            scope["user"] = principal
         await next_app(scope, receive, send)
-
-    def _authenticate(self, secret: str, project: str | None) -> Principal:
-        with self._database.reading() as connection:
-            principal = authenticate(connection, secret, now=self._clock())
-        check_project(principal, project)
-        self._note_use(principal)
-        return principal
-
-    def _note_use(self, principal: Principal) -> None:
-        """Keep when each token was last used, without a write for every call."""
-        now = self._clock()
-        noted = self._noted.get(principal.token_id)
-        if noted is None or now - noted >= _NOTE_EVERY:
-            with self._database.writing() as connection:
-                note_use(connection, principal.token_id, now=now)
-            self._noted[principal.token_id] = now
 
 
 def caller(request: Call) -> Principal:
