@@ -9,9 +9,10 @@ import msgspec
 
 from marketplace.engine.engine_errors import ENGINE_ERRORS, is_fatal, told
 from marketplace.engine.frames import Output
-from marketplace.engine.instance import identifier, lock, open_instance, scan
+from marketplace.engine.instance import lock, open_instance
 from marketplace.engine.limits import Limits
 from marketplace.engine.query.encode import encode, write_schema
+from marketplace.engine.query.native_tables import NativeTables
 from marketplace.engine.query.parameters import Values, read_values, unbound
 from marketplace.engine.query.query_messages import (
     Bind,
@@ -20,16 +21,18 @@ from marketplace.engine.query.query_messages import (
     Ended,
     Parameters,
     Run,
-    TableFiles,
 )
 
 # What an instance shows, as text. A read-only transaction keeps statements from changing tables
 # and views; attaching and detaching it does not stop.
 _FINGERPRINT = """
-    SELECT database_name, '' FROM duckdb_databases()
+    SELECT database_name, '', '' FROM duckdb_databases()
     UNION ALL
-    SELECT database_name, concat_ws('.', schema_name, view_name) FROM duckdb_views()
+    SELECT database_name, concat_ws('.', schema_name, view_name), sql FROM duckdb_views()
     WHERE NOT internal
+    UNION ALL
+    SELECT database_name, concat_ws('.', schema_name, table_name), concat_ws(' ', sql, estimated_size)
+    FROM duckdb_tables()
     ORDER BY ALL
 """
 
@@ -41,6 +44,7 @@ class QueryWorker:
         self._limits = limits
         self._scratch = scratch
         self._instance: duckdb.DuckDBPyConnection | None = None
+        self._tables: NativeTables | None = None
         self._hidden: dict[str, str] = {}
         self._shows: list[tuple[object, ...]] = []
         self._running: duckdb.DuckDBPyConnection | None = None
@@ -62,13 +66,20 @@ class QueryWorker:
                 running.interrupt()
 
     def fit(self) -> bool:
-        """False once the instance is broken or shows anything but what it was bound to."""
-        if self._broken or self._instance is None:
+        """False once the instance is broken or shows anything but what it was bound to.
+
+        Where it is fit, tables that are read often are copied before the next request.
+        """
+        if self._broken or self._instance is None or self._tables is None:
             return False
         try:
-            return _fingerprint(self._instance) == self._shows
+            if _fingerprint(self._instance) != self._shows:
+                return False
+            if self._tables.copy_worth():
+                self._shows = _fingerprint(self._instance)
         except duckdb.Error:
             return False
+        return True
 
     def _bind(self, message: Bind) -> Bound:
         self._hidden = {
@@ -78,7 +89,7 @@ class QueryWorker:
         } | {str(self._scratch): "the scratch folder"}
         instance = open_instance(self._limits, self._scratch)
         try:
-            show(instance, message.tables)
+            self._tables = NativeTables(instance, message.tables, self._limits)
         except ENGINE_ERRORS as error:
             raise told(error, self._hidden) from None
         lock(instance, [path for table in message.tables for path in table.files])
@@ -92,6 +103,8 @@ class QueryWorker:
             relation = cursor.sql(_one_statement(message.sql), params=values)
             rows = encode(relation, message.output, output, message.most_rows)
             output.flush()
+            if self._tables is not None:
+                self._tables.note_statement()
             return Ended(rows=rows, bytes=output.taken())
 
     def _describe(self, message: Describe, output: Output) -> Ended:
@@ -125,21 +138,6 @@ class QueryWorker:
 def open_worker(limits: Limits, scratch: Path) -> QueryWorker:
     """A worker that waits for its tables."""
     return QueryWorker(limits, scratch)
-
-
-def show(instance: duckdb.DuckDBPyConnection, tables: tuple[TableFiles, ...]) -> None:
-    """One attached catalogue in memory per organisation, a schema per dataset, a view per table."""
-    for organisation in dict.fromkeys(table.organisation for table in tables):
-        instance.execute(f"ATTACH ':memory:' AS {identifier(organisation)}")
-    for table in tables:
-        catalogue = identifier(table.organisation)
-        schema = f"{catalogue}.{identifier(table.dataset)}"
-        instance.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        body = f"FROM {scan(table.files)}"
-        instance.execute(f"CREATE VIEW {schema}.{identifier(table.name)} AS {body}")
-        if table.short:
-            # `organisation.dataset` is, to DuckDB, a view in the catalogue's schema `main`.
-            instance.execute(f"CREATE VIEW {catalogue}.main.{identifier(table.dataset)} AS {body}")
 
 
 def _values(cursor: duckdb.DuckDBPyConnection, parameters: Parameters) -> Values | None:
