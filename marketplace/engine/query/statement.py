@@ -150,7 +150,10 @@ class _Check:
         if kind == "TABLE_FUNCTION":
             _check_function(_last_name(node["function"]), functions.tables())
         elif "function_name" in node:
-            _check_function(_last_name(node), functions.values())
+            name = _last_name(node)
+            _check_function(name, functions.values())
+            if name in functions.TAKES_AGGREGATE_BY_NAME:
+                _check_named_aggregate(node)
         if "cte_map" in node:
             scope = self._names_of_with(node["cte_map"], scope)
         if kind == "RECURSIVE_CTE_NODE":
@@ -210,7 +213,9 @@ def _parameters(places: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(names[place] for place in sorted(names))
 
 
-def _check_function(name: str, allowed: frozenset[str]) -> None:
+def _check_function(
+    name: str, allowed: frozenset[str], otherwise: str = "it cannot stand in FROM"
+) -> None:
     if name in allowed:
         return
     line = functions.listed().get(name)
@@ -218,11 +223,23 @@ def _check_function(name: str, allowed: frozenset[str]) -> None:
         raise StatementRefused(
             f"There is no function {name[:100]!r}.", next_step="Check its spelling."
         )
-    reason = line.reason or "it cannot stand in FROM"
+    reason = line.reason or otherwise
     raise StatementRefused(
         f"The function {name!r} is not served: {reason}.",
         next_step="Write the statement without it; any table that you may read can be named directly.",
     )
+
+
+def _check_named_aggregate(node: dict[str, Any]) -> None:
+    """What `list_aggregate(list, 'name')` names is called too, and DuckDB would compute the name."""
+    _, *others = node.get("arguments") or [None]
+    literal = others[0]["expression"].get("literal") if others else None
+    if not literal or literal.get("kind") != "STRING":
+        raise StatementRefused(
+            "The aggregate of a list is not named by a plain text.",
+            next_step="Write its name between quotes: list_aggregate(values, 'sum').",
+        )
+    _check_function(_fold(str(literal["text"])), functions.aggregates(), "it is no aggregate")
 
 
 def _checked_name(path: Name) -> Name:
