@@ -22,8 +22,9 @@ _LOOK_AGAIN_SECONDS = 0.25
 class Watch:
     """Looks again, while a result is sent, whether the caller may still have it.
 
-    `since` is the policy revision that the decision was made under, `until` the first moment at
-    which time alone could change it, and `still_stands` asks the whole question again.
+    `since` is the policy revision that the decision was made under, `decided_at` when that was
+    (of `monotonic`), `until` the first moment at which time alone could change it, and
+    `still_stands` asks the whole question again.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Watch:
         clock: Clock,
         *,
         since: int,
+        decided_at: float = float("-inf"),
         until: datetime,
         still_stands: Callable[[Connection], bool],
     ) -> None:
@@ -40,7 +42,7 @@ class Watch:
         self._revision = since
         self._until = until
         self._still_stands = still_stands
-        self._looked_at = float("-inf")
+        self._looked_at = decided_at
 
     def look(self) -> None:
         """Raise AccessEnded where a boundary in time has passed or the policy now says no."""
@@ -117,6 +119,19 @@ class Delivery:
             self._outcome = type(problem).__name__
             raise
         finally:
+            self.close()
+
+    def stop_if_ended(self) -> None:
+        """Look whether access still stands, and end the result where it does not.
+
+        For whoever watches a result from outside, because its reader may be slow: the one who
+        iterates looks at every chunk, and is told AccessEnded at the next where it ended here.
+        """
+        try:
+            self._watch.look()
+        except Problem as ended:
+            self._outcome = type(ended).__name__
+            self._result.stop(ended)
             self.close()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 
 from sqlalchemy import Connection
 
@@ -46,12 +47,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Every table of a statement allowed, recorded as `entry` under one policy revision."""
+    """Every table of a statement allowed, recorded as `entry` under one policy revision.
+
+    `decided_at` is when, by `time.monotonic`.
+    """
 
     principal: Principal
     action: Action
     readings: tuple[Reading, ...]
     revision: int
+    decided_at: float
     entry: str
 
 
@@ -132,6 +137,7 @@ class Permits:
     ) -> Permit | Problem:
         refusal: Problem | None = None
         readings: tuple[Reading, ...] = ()
+        decided_at = monotonic()
         at = Moment(recording.connection, recording.revision, self._clock())
         try:
             principal = self._answers.principal(at, principal)
@@ -156,6 +162,7 @@ class Permits:
             action=action,
             readings=readings,
             revision=recording.revision,
+            decided_at=decided_at,
             entry=identifier,
         )
 

@@ -183,6 +183,7 @@ class Querying:
             self._database,
             self._clock,
             since=permit.revision,
+            decided_at=permit.decided_at,
             until=min(boundaries),
             still_stands=partial(self._permits.still_stand, permit),
         )
