@@ -14,6 +14,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     for a slow reader: `stall` bounds each such wait and `delivery` all of them together, so that no
     reader keeps a process for longer than `deadline` and `delivery`. `scratch` bounds what is spilled
     to disk, and any one file that is written; `result` the bytes of one answer.
+    `spool` bounds what of an answer is kept on disk for a reader that does not keep up.
     `require_confinement` refuses to work where the kernel cannot confine the process.
     """
 
@@ -23,6 +24,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     stall: float = 60.0
     delivery: float = 3600.0
     scratch: int = 16 * 1024 * _MEBIBYTE
+    spool: int = 256 * _MEBIBYTE
     result: int = 16 * 1024 * _MEBIBYTE
     require_confinement: bool = False
 

@@ -253,6 +253,11 @@ class Call(Iterator[Frame]):
         self.end = frame.payload
         raise StopIteration
 
+    @property
+    def lagging(self) -> bool:
+        """Whether the process waits for a reader that does not keep up with it."""
+        return self._budget.lagging
+
     def stop(self, reason: Problem) -> None:
         """End it early, from any thread: whoever reads on is told the first reason.
 

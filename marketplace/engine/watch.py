@@ -10,6 +10,8 @@ from marketplace.engine.limits import Limits
 from marketplace.errors import QueryTimedOut
 
 _log = logging.getLogger(__name__)
+# Seconds after which a reader is late: since the last piece, and over all pieces together.
+_LATE, _LATE_IN_ALL = 0.5, 5.0
 _TICK = 0.05  # at two gigabytes a second a runaway query overshoots its memory by a tenth of one
 
 
@@ -57,6 +59,13 @@ class Budget:
                 next_step="Read it over a faster connection, or ask for less.",
             )
         return None
+
+    @property
+    def lagging(self) -> bool:
+        """Whether the process waits for a reader that does not keep up with it."""
+        running = monotonic() - self._since
+        late = running > _LATE or self._delivering + running > _LATE_IN_ALL
+        return not self._waiting and late
 
     def _turn(self, *, waiting: bool) -> float:
         """Begin to wait for the other side; the seconds since the last turn.

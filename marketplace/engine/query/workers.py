@@ -6,25 +6,21 @@ DuckDB over them, and serves that map until it is the least recently used, is st
 longer fit. No process ever sees the files of two maps.
 """
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Self
 
 import msgspec
 
-from catalogue.errors import Problem
-from marketplace.engine.frames import FrameKind
 from marketplace.engine.limits import Limits, ResultLimit
-from marketplace.engine.process import Call
 from marketplace.engine.query.cancellation import Cancellation
-from marketplace.engine.query.query_messages import Describe, Encoding, Ended, Parameters, Run
+from marketplace.engine.query.query_messages import Describe, Encoding, Parameters, Run
+from marketplace.engine.query.result_stream import ResultStream
 from marketplace.engine.query.statement import Statement, check_values
 from marketplace.engine.query.statement_parser import StatementParser
 from marketplace.engine.query.view_map import ViewMap, view_map
 from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
-from marketplace.errors import QueryTooLarge, WorkerLost
+from marketplace.errors import WorkerLost
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +54,7 @@ class QueryWorkers:
     ) -> None:
         self._limits = limits
         self._patience = patience
+        self._scratch = scratch
         self._pool = WorkerPool(
             limits,
             places=places,
@@ -97,7 +94,7 @@ class QueryWorkers:
         most: ResultLimit | None = None,
         cancellation: Cancellation | None = None,
         parameters: bytes | None = None,
-    ) -> "ResultStream":
+    ) -> ResultStream:
         """Run a statement that `parse` let through over the tables of `views`, and nothing else.
 
         Waits for the first bytes of the result, so that an error before them is raised here:
@@ -147,7 +144,7 @@ class QueryWorkers:
         caller: str,
         most: ResultLimit,
         cancellation: Cancellation | None,
-    ) -> "ResultStream":
+    ) -> ResultStream:
         cancellation = cancellation or Cancellation()
         until = monotonic() + (self._limits.deadline if deadline is None else deadline)
         worker = self._take(views, caller, until, cancellation)
@@ -185,13 +182,15 @@ class QueryWorkers:
         most: ResultLimit,
         until: float,
         cancellation: Cancellation,
-    ) -> "ResultStream":
+    ) -> ResultStream:
         try:
             call = worker.run(request, max(until - monotonic(), 0.001))
         except BaseException:
             self._pool.give_back(worker, fit=False)
             raise
-        stream = ResultStream(self._pool, worker, call, self._limits, most)
+        stream = ResultStream(
+            self._pool, worker, call, limits=self._limits, most=most, scratch=self._scratch
+        )
         cancellation.attach(stream.stop)
         return stream.begin()
 
@@ -199,114 +198,3 @@ class QueryWorkers:
         """End every process."""
         self._pool.close()
         self._parser.close()
-
-
-class ResultStream(Iterator[bytes]):
-    """The bytes of one encoded result, in pieces of about a mebibyte.
-
-    Only an iteration that ends without raising was complete; then `rows` and `bytes` are what it
-    had. Raises QueryFailed, QueryTimedOut, QueryTooLarge or WorkerLost. Close it in any case: where
-    the result is not at its end this stops the work within half a second, also from another thread.
-    """
-
-    def __init__(
-        self, pool: WorkerPool, worker: BoundWorker, call: Call, limits: Limits, most: ResultLimit
-    ) -> None:
-        self._pool = pool
-        self._worker = worker
-        self._call = call
-        self._service_bytes = limits.result
-        self._agreed_bytes = most.bytes
-        self._first: bytes | None = None
-        self._complete = False
-        self._closed = False
-        self._closing = threading.Lock()
-        self._reading = threading.RLock()
-        self.rows = 0
-        self.bytes = 0
-
-    @property
-    def pid(self) -> int:
-        """The number of the process that writes the result."""
-        return self._worker.pid
-
-    def begin(self) -> Self:
-        """Wait for the first bytes, or raise the error in their place."""
-        self._first = self._receive()
-        return self
-
-    def __next__(self) -> bytes:
-        """The next piece."""
-        piece, self._first = self._first, None
-        if piece is None and not self._complete:
-            piece = self._receive()
-        if piece is None:
-            raise StopIteration
-        return piece
-
-    def stop(self, reason: Problem) -> None:
-        """Stop the work while it is this stream's; whoever waits for bytes gets the reason."""
-        with self._closing:
-            if not self._closed:
-                self._call.stop(reason)
-
-    def close(self) -> None:
-        """End it; the worker is kept only where it ends its answer by itself."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-        self._call.stop(WorkerLost("The stream was closed before its end."))
-        with self._reading:  # who waits for bytes reads on until the worker has stopped
-            self._call.drain()
-        self._pool.give_back(self._worker, fit=self._call.over)
-
-    def __enter__(self) -> Self:
-        """Closes itself at the end of a `with` block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """See `close`."""
-        self.close()
-
-    def _receive(self) -> bytes | None:
-        """The next piece, or None at a proven end."""
-        with self._reading:
-            try:
-                for frame in self._call:
-                    if frame.kind is FrameKind.DATA:
-                        self.bytes += len(frame.payload)
-                        self._check_size()
-                        return frame.payload
-                self._end(_decode_end(self._call.end))
-            except BaseException:
-                self.close()
-                raise
-        self.close()
-        return None
-
-    def _end(self, ended: Ended) -> None:
-        if ended.bytes != self.bytes:
-            raise WorkerLost("The result does not have the bytes that its end says.")
-        self.rows = ended.rows
-        self._complete = True
-
-    def _check_size(self) -> None:
-        if self._agreed_bytes is not None and self.bytes > self._agreed_bytes:
-            raise QueryTooLarge(
-                f"The result has more than {self._agreed_bytes:,} bytes, the most that the "
-                "agreement lets out at once.",
-                next_step="Ask for fewer rows or columns, or for an aggregate.",
-            )
-        if self.bytes > self._service_bytes:
-            raise QueryTooLarge(
-                f"The result has more than {self._service_bytes // 1024**2} MiB.",
-                next_step="Ask for fewer rows or columns, or for an aggregate.",
-            )
-
-
-def _decode_end(payload: bytes | None) -> Ended:
-    try:
-        return msgspec.msgpack.decode(payload or b"", type=Ended)
-    except msgspec.DecodeError:
-        raise WorkerLost("The end of the result cannot be read.") from None

@@ -30,7 +30,8 @@ from marketplace.errors import (
 
 LARGE = "SELECT i, 'row ' || i AS text FROM range(3000000) t(i)"
 NOTHING: ViewMap = ()
-SMALL = Limits(memory=700 * 1024**2, threads=2, deadline=30.0, stall=30.0)
+# With so small a spool a worker whose result nobody reads stays busy.
+SMALL = Limits(memory=700 * 1024**2, threads=2, deadline=30.0, stall=30.0, spool=1024**2)
 
 WriteParquet = Callable[[str, str], Path]
 Bind = Callable[..., BoundTable]
@@ -392,10 +393,10 @@ class TestLimits:
                 list(stream)
 
     def test_a_result_that_nobody_reads_is_ended(self, tmp_path: Path) -> None:
-        limits = msgspec.structs.replace(SMALL, stall=0.0)
+        limits = msgspec.structs.replace(SMALL, stall=0.2)
         with pool(tmp_path, limits) as workers:
             stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.CSV))
-            wait_for_end(stream.pid)
+            rows_of(workers, NOTHING, "SELECT 1")  # waits for the only place
             with pytest.raises(QueryTimedOut, match="not read on"):
                 list(stream)
 
@@ -421,9 +422,9 @@ class TestLimits:
         assert "10 seconds in all" in problem.detail
 
     def test_a_result_that_is_read_too_slowly_is_ended(self, tmp_path: Path) -> None:
-        with pool(tmp_path, msgspec.structs.replace(SMALL, delivery=0.0)) as workers:
+        with pool(tmp_path, msgspec.structs.replace(SMALL, delivery=0.2)) as workers:
             stream = workers.run(NOTHING, LARGE, Encoding(OutputFormat.CSV))
-            wait_for_end(stream.pid)
+            rows_of(workers, NOTHING, "SELECT 1")  # waits for the only place
             with pytest.raises(QueryTimedOut, match="in all"):
                 list(stream)
 

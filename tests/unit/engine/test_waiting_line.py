@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from marketplace.engine.limits import Limits
@@ -23,6 +24,8 @@ LARGE = "SELECT i, 'row ' || i AS text FROM range(3000000) t(i)"
 @contextmanager
 def pool(limits: Limits, scratch: Path, **options: float) -> Iterator[QueryWorkers]:
     settings = {"places": 1, "patience": 60.0} | options
+    # With so small a spool a worker whose result nobody reads stays busy.
+    limits = msgspec.structs.replace(limits, spool=1024**2)
     workers = QueryWorkers(limits, spares=0, scratch=scratch, **settings)  # type: ignore[arg-type]
     try:
         yield workers
