@@ -13,11 +13,12 @@ from typing import Self
 from access_policies.vocabulary import Action
 from catalogue.dataset import DataFile
 from catalogue.errors import ObjectCorrupted, ObjectMissing, Problem
+from marketplace import enforcement
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.engine.query.statement import Name, Statement
-from marketplace.errors import UnknownRecord
+from marketplace.errors import QueryTooLarge, UnknownRecord
 from marketplace.extracts import Extracts
 from marketplace.identity.principal import Principal
 from marketplace.query.permits import Permit, Permits, Reading
@@ -55,6 +56,7 @@ class Downloads:
         try:
             paths = held.enter_context(self._extracts.pinned(reading.table, reading.scope))
             files = self._extracts.files_for(reading.table, reading.scope)
+            _check_limit(reading, files)
             # The cache names a copy by its content. Somebody may have built the extract again.
             if [path.stem for path in paths] != [file.sha256 for file in files]:
                 raise ObjectMissing(
@@ -77,6 +79,22 @@ class Downloads:
             until=min(boundary for boundary in boundaries if boundary is not None),
             still_stands=partial(self._permits.still_stand, permit),
         )
+
+
+def _check_limit(reading: Reading, files: tuple[DataFile, ...]) -> None:
+    """Raise QueryTooLarge where the agreement lets less out at once than the whole table."""
+    limit = enforcement.result_limit([reading.decision])
+    if limit is None:
+        return
+    for kind, most, has in (
+        ("rows", limit.rows, sum(file.rows for file in files)),
+        ("bytes", limit.bytes, sum(file.bytes for file in files)),
+    ):
+        if most is not None and has > most:
+            raise QueryTooLarge(
+                f"The agreement lets out at most {most:,} {kind} at once, and the table has more.",
+                next_step="Query the part that you need, or ask the owner for a higher limit.",
+            )
 
 
 class OpenTable:

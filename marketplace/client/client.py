@@ -15,6 +15,7 @@ from marketplace.client.files import (
     pieces_of,
     write_whole,
 )
+from marketplace.client.pulling import pull_table
 from marketplace.client.result import AUDIT_ENTRY, Result
 from marketplace.client.transport import Transport, check_url
 from marketplace.wire import (
@@ -73,13 +74,31 @@ class Client:
         """Run one SELECT. Returns when the first rows are there; the result is read once."""
         return Result(self._transport.open("POST", "/api/v1/query", accept=_ARROW, body=_ask(sql)))
 
-    def pull(self, address: str, path: str | Path, *, progress: Report | None = None) -> Path:
+    def pull(
+        self,
+        address: str,
+        path: str | Path,
+        *,
+        release: int | None = None,
+        progress: Report | None = None,
+    ) -> Path:
         """Write a table, as far as it is yours to read, to a file; its ending chooses the format.
 
-        `.parquet`, `.csv`, `.json`, or `.arrow` (the Arrow file format). The file appears only when
-        all of it has come.
+        A `.parquet` file is downloaded as it is stored: of the release of that number, or of the
+        newest; a transfer that is cut goes on where it was cut. `.csv`, `.json`, `.jsonl` and
+        `.arrow` (the Arrow file format) are written anew, from the newest release, and not gone on
+        with. The file appears only when all of it has come.
         """
         path = Path(path)
+        if path.suffix.lower() == ".parquet":
+            check_target(path)
+            pull_table(self._transport, _table_path(address, release), path, progress)
+            return path
+        if release is not None:
+            raise InvalidCall(
+                "Only a Parquet file can be had of a release by its number.",
+                next_step="Let the file's name end in .parquet, or leave the release out.",
+            )
         table = ".".join(_quoted(part) for part in _parts(address))
         sql = "SELECT * FROM " + table  # noqa: S608 - each part is quoted
         return self.download(sql, path, progress=progress)
@@ -277,6 +296,12 @@ def _request_path(request: str, *move: str) -> str:
 def _dataset_path(address: str) -> str:
     organisation, dataset, *_ = (quote(part, safe="") for part in _parts(address))
     return f"/api/v1/datasets/{organisation}/{dataset}"
+
+
+def _table_path(address: str, release: int | None) -> str:
+    dataset, table = _parts(address)[1], _table(address)
+    chosen = "latest" if release is None else f"{release:d}"
+    return f"{_dataset_path(address)}/releases/{chosen}/tables/{quote(table or dataset, safe='')}"
 
 
 def _table(address: str) -> str | None:

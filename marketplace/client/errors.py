@@ -19,12 +19,13 @@ class ClientError(Exception):
     """Something a person can be told: what and why, and what to do next.
 
     `exit_code` is what a command line ends with; `status` is the HTTP status, 0 where the service
-    did not answer.
+    did not answer; `retry_after` is how many seconds the service asks to wait for, where it does.
     """
 
     title: str = "Client error"
     status: int = 0
     exit_code: int = 1
+    retry_after: int = 0
 
     def __init__(self, detail: str, *, next_step: str = "", lines: Sequence[str] = ()) -> None:
         super().__init__(detail)
@@ -43,12 +44,13 @@ class MarketplaceProblem(ClientError):
     `instance` names this occurrence in the service's log.
     """
 
-    def __init__(self, details: ProblemDetails) -> None:
+    def __init__(self, details: ProblemDetails, *, retry_after: int = 0) -> None:
         super().__init__(details.detail, next_step=details.next_step, lines=details.lines)
         self.type = details.type
         self.title = details.title
         self.status = details.status
         self.instance = details.instance
+        self.retry_after = retry_after
         self.exit_code = details.exit_code
 
 

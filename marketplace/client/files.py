@@ -26,6 +26,7 @@ FORMATS = {
     ".csv": "text/csv",
     ".arrow": _ARROW,
     ".json": "application/json",
+    ".jsonl": "application/jsonl",
 }
 """The media type to ask for, by the ending of the file to write."""
 
@@ -57,7 +58,7 @@ def write_whole(body: Body, path: Path) -> None:
 
     The file is readable by its owner only. Raises StreamCut and leaves nothing of a broken result.
     """
-    with _appearing_when_whole(path) as file:
+    with appearing_when_whole(path) as file:
         if media_type_for(path) == _ARROW:
             _write_arrow(body, file)
         else:
@@ -87,7 +88,8 @@ def pieces_of(path: Path, size: int, progress: Report | None) -> Iterator[bytes]
 
 
 @contextmanager
-def _appearing_when_whole(path: Path) -> Iterator[IO[bytes]]:
+def appearing_when_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that gets its name when the block ends, and is gone where it ends by an error."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     unfinished = Path(name)
     try:

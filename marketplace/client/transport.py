@@ -41,6 +41,11 @@ class Body(io.RawIOBase):
         self._received = 0
 
     @property
+    def status(self) -> int:
+        """The answer's status."""
+        return self._response.status
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """The answer's headers."""
         return self._response.headers
@@ -57,6 +62,11 @@ class Body(io.RawIOBase):
         if self._progress is not None:
             self._progress(self._received)
         return data
+
+    def read_some(self, most: int) -> bytes:
+        """What has come, `most` bytes of it at most; waits for the first, and nothing is the end."""
+        with _cut_is_told():
+            return self._response.read1(most)
 
     def finish(self) -> None:
         """Read to the end, to know that the service says the answer is whole. Raises StreamCut."""
@@ -108,17 +118,18 @@ class Transport:
         path: str,
         *,
         accept: str = "application/json, text/plain",
+        headers: Mapping[str, str] | None = None,
         body: msgspec.Struct | None = None,
         query: Mapping[str, Any] | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Body:
         """Send a call and return its answer unread. Raises MarketplaceProblem, ServiceUnreachable."""
-        headers = {"Accept": accept}
+        said = {"Accept": accept, **(headers or {})}
         encoded = None
         if body is not None:
             encoded = msgspec.json.encode(body)
-            headers["Content-Type"] = "application/json"
-        return Body(self._send(method, path, query, headers, encoded, retries=None), progress)
+            said["Content-Type"] = "application/json"
+        return Body(self._send(method, path, query, said, encoded, retries=None), progress)
 
     def upload(
         self,
@@ -151,6 +162,8 @@ class Transport:
         body: bytes | Iterable[bytes] | None,
         **how: Any,
     ) -> urllib3.BaseHTTPResponse:
+        if not path.startswith("/"):
+            raise InvalidCall("The path of a call begins with a slash.")
         given = {name: value for name, value in (query or {}).items() if value is not None}
         target = self.url + path + ("?" + urlencode(given, doseq=True) if given else "")
         try:
@@ -183,7 +196,9 @@ class Transport:
         try:
             with _cut_is_told():
                 content = response.read()
-            return MarketplaceProblem(msgspec.json.decode(content, type=ProblemDetails))
+            details = msgspec.json.decode(content, type=ProblemDetails)
+            wait = response.headers.get("Retry-After", "")
+            return MarketplaceProblem(details, retry_after=int(wait) if wait.isdecimal() else 0)
         except msgspec.DecodeError:
             return self._no_marketplace(response.status)
 

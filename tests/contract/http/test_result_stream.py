@@ -9,15 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from marketplace.api.media_types import OFFERS
 from marketplace.client import Client, MarketplaceProblem, ResultConsumed, StreamCut, connect
 from marketplace.errors import AccessEnded, QueryFailed, ServiceBusy
 
-ACCEPTS = [
-    "application/vnd.apache.arrow.stream",
-    "application/vnd.apache.parquet",
-    "text/csv",
-    "application/json",
-]
+ACCEPTS = list(OFFERS)
 BROKEN = AccessEnded("Your access ended: it was revoked.", next_step="Ask for an extension.")
 
 
@@ -144,7 +140,7 @@ def test_closing_a_result_stops_the_work(client: Client, service: Any, delivery:
     assert service.querying.answer.closed.wait(15)
 
 
-@pytest.mark.parametrize("ending", [".csv", ".parquet", ".arrow", ".json"])
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".arrow", ".json", ".jsonl"])
 def test_a_cut_download_leaves_no_file(
     client: Client, service: Any, delivery: Any, tmp_path: Path, ending: str
 ) -> None:
@@ -152,7 +148,7 @@ def test_a_cut_download_leaves_no_file(
     folder.mkdir()
     service.querying.answer = delivery(arrow(), then=BROKEN)
     with pytest.raises(StreamCut):
-        client.pull("mhclg.homes", folder / f"homes{ending}")
+        client.download("SELECT 1", folder / f"homes{ending}")
     assert list(folder.iterdir()) == []
 
 
