@@ -6,7 +6,10 @@ import msgspec
 
 
 class ColumnDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of a table's contract; `type` is a SQL type as DuckDB prints it."""
+    """One column of a table's contract; `type` is a SQL type as DuckDB prints it.
+
+    `identifier` is the kind of identifier that its values are, by which keyed hashes are linked.
+    """
 
     name: str
     type: str
@@ -15,6 +18,7 @@ class ColumnDescription(msgspec.Struct, frozen=True, kw_only=True):
     place: bool = False
     sensitivity: str = "none"
     missing_markers: tuple[str, ...] = ()
+    identifier: str = ""
 
 
 class TableDescription(msgspec.Struct, frozen=True, kw_only=True):
