@@ -127,6 +127,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
         patience=settings.query_deadline,
         clock=clock,
     )
+    discovery = Discovery(database=database, decision_point=decision_point, clock=clock)
     permits = Permits(recorder=recorder, decision_point=decision_point, clock=clock)
     return Marketplace(
         settings=settings,
@@ -145,7 +146,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
             database=database, store=store, scratch=folders.scratch, clock=clock
         ),
         administration=Administration(database=database, clock=clock),
-        discovery=Discovery(database=database, decision_point=decision_point, clock=clock),
+        discovery=discovery,
         publishing=Publishing(
             database=database,
             decision_point=decision_point,
@@ -162,9 +163,11 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
             database=database,
             permits=permits,
             extracts=extracts,
+            discovery=discovery,
             workers=workers,
             clock=clock,
             deadline=settings.query_deadline,
+            scan_limit=settings.query_scan_limit,
         ),
         downloads=Downloads(database=database, permits=permits, extracts=extracts, clock=clock),
     )

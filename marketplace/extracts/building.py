@@ -8,12 +8,20 @@ database keeps the first.
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    InvalidStateError,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
 
 from catalogue.dataset import DataFile
+from catalogue.errors import Problem
+from marketplace.engine.query.cancellation import Cancellation
 from marketplace.errors import ExtractNotReady, WorkerLost
 from marketplace.extracts.plan import ExtractPlan
 
@@ -48,13 +56,22 @@ class Builds:
         self._closing = Event()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="extracts")
 
-    def wait_for(self, plan: ExtractPlan, *, patience: float | None) -> Files:
+    def wait_for(
+        self,
+        plan: ExtractPlan,
+        *,
+        patience: float | None,
+        cancellation: Cancellation | None = None,
+    ) -> Files:
         """The files of a plan, from a build that runs already or is begun here.
 
-        Raises what the build raised, and ExtractNotReady where it is still running after
-        `patience` seconds (None: for ever); it goes on.
+        Raises what the build raised, ExtractNotReady where it is still running after `patience`
+        seconds (None: for ever), and QueryStopped where `cancellation` says so; it goes on.
         """
         build = self._begun(plan)
+        if cancellation is not None:
+            _wait(build.files, cancellation, patience)
+            patience = 0
         try:
             return build.files.result(timeout=patience)
         except TimeoutError:
@@ -119,6 +136,18 @@ class Builds:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         return False
+
+
+def _wait(files: Future[Files], cancellation: Cancellation, patience: float | None) -> None:
+    left: Future[None] = Future()
+
+    def leave(_: Problem) -> None:
+        with suppress(InvalidStateError):  # left twice
+            left.set_result(None)
+
+    cancellation.attach(leave)
+    wait((files, left), timeout=patience, return_when=FIRST_COMPLETED)
+    cancellation.check()
 
 
 def _stopping() -> WorkerLost:

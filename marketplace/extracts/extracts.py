@@ -24,6 +24,7 @@ from marketplace import extract_records
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.engine.extract.build import ExtractBuilder
+from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.written_file import WrittenFile
 from marketplace.extracts.building import Builds, Files, Report
 from marketplace.extracts.masking_keys import MaskingKeys
@@ -73,18 +74,22 @@ class Extracts:
         self._builds.close()
 
     @contextmanager
-    def pinned(self, table: ReleaseTable, scope: TableScope) -> Iterator[tuple[Path, ...]]:
+    def pinned(
+        self, table: ReleaseTable, scope: TableScope, *, files: Files | None = None
+    ) -> Iterator[tuple[Path, ...]]:
         """Paths of verified files that hold exactly `scope` of `table`, until the block ends.
 
+        `files` are what `files_for` has said that they are, where it was asked before.
         An extract that the store lost or that was altered there is built once more. A release's
         own files cannot be: for them, and for what is lost again, raises ObjectMissing and
         ObjectCorrupted; StoreUnavailable as the store does, and as `files_for`.
         """
         with ExitStack() as held:
-            yield self._pin(held, table, scope)
+            yield self._pin(held, table, scope, files or self.files_for(table, scope))
 
-    def _pin(self, held: ExitStack, table: ReleaseTable, scope: TableScope) -> tuple[Path, ...]:
-        files = self.files_for(table, scope)
+    def _pin(
+        self, held: ExitStack, table: ReleaseTable, scope: TableScope, files: Files
+    ) -> tuple[Path, ...]:
         try:
             return held.enter_context(self._cache.pinned(files))
         except (ObjectMissing, ObjectCorrupted) as error:
@@ -97,12 +102,18 @@ class Extracts:
         return held.enter_context(self._cache.pinned(self.files_for(table, scope)))
 
     def files_for(
-        self, table: ReleaseTable, scope: TableScope, *, patient: bool = False
+        self,
+        table: ReleaseTable,
+        scope: TableScope,
+        *,
+        patient: bool = False,
+        cancellation: Cancellation | None = None,
     ) -> tuple[DataFile, ...]:
         """The files that hold exactly `scope` of `table`, built and kept if need be.
 
-        Raises ExtractNotReady where that takes longer than a query may (not who is `patient`), and
-        AccessDenied where the scope cannot be held to the table.
+        Raises ExtractNotReady where that takes longer than a query may (not who is `patient`),
+        QueryStopped where `cancellation` says so meanwhile, and AccessDenied where the scope cannot
+        be held to the table.
         """
         plan = self.plan(table, scope)
         if plan is None:
@@ -110,7 +121,9 @@ class Extracts:
         found = self._find(plan)
         if found is not None:
             return found
-        return self._builds.wait_for(plan, patience=None if patient else self._patience)
+        return self._builds.wait_for(
+            plan, patience=None if patient else self._patience, cancellation=cancellation
+        )
 
     def plan(self, table: ReleaseTable, scope: TableScope) -> ExtractPlan | None:
         """What a scope comes to; None where the table's own files serve it."""

@@ -5,8 +5,9 @@ SQL unmodified -> bytes delivered while access lasts -> the record closed.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
+from itertools import chain
 
 import msgspec
 
@@ -14,16 +15,22 @@ from marketplace import enforcement
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
+from marketplace.discovery import Discovery
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Encoding
-from marketplace.engine.query.statement import check_values
-from marketplace.engine.query.view_map import BoundTable, ViewMap, view_map
+from marketplace.engine.query.statement import Statement, check_values
+from marketplace.engine.query.view_map import BoundTable, OutlinedTable, ViewMap, view_map
 from marketplace.engine.query.workers import QueryWorkers
-from marketplace.errors import StatementRefused
+from marketplace.errors import QueryTooLarge, StatementRefused
 from marketplace.extracts import Extracts
 from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import check_project
+from marketplace.query.estimate import check_scan
 from marketplace.query.permits import Permit, Permits, Reading
+
+
+# An empty table of twenty columns takes a worker about a millisecond to make.
+_MOST_OUTLINES = 5000
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,16 +55,20 @@ class Querying:
         database: Database,
         permits: Permits,
         extracts: Extracts,
+        discovery: Discovery,
         workers: QueryWorkers,
         clock: Clock,
         deadline: float,
+        scan_limit: int,
     ) -> None:
         self._database = database
         self._permits = permits
         self._extracts = extracts
+        self._discovery = discovery
         self._workers = workers
         self._clock = clock
         self._deadline = deadline
+        self._scan_limit = scan_limit
 
     def run(
         self,
@@ -86,7 +97,7 @@ class Querying:
         permit = self._permits.issue(principal, statement, releases=releases, parameters=parameters)
         with self._closed_on_error(permit) as held:
             result = self._workers.run(
-                held.enter_context(self._views(permit.readings)),
+                held.enter_context(self._shown(permit, statement, cancellation)),
                 sql,
                 output,
                 deadline=self._deadline,
@@ -126,7 +137,7 @@ class Querying:
         permit = self._permits.issue(principal, statement, parameters=parameters)
         with self._closed_on_error(permit) as held, held:
             described = self._workers.describe(
-                held.enter_context(self._views(permit.readings)),
+                held.enter_context(self._shown(permit, statement, cancellation)),
                 sql,
                 parameters,
                 deadline=self._deadline,
@@ -160,13 +171,45 @@ class Querying:
             self._permits.close(permit, 0, 0, type(error).__name__)
             raise
 
+    def _shown(
+        self, permit: Permit, statement: Statement, cancellation: Cancellation | None
+    ) -> AbstractContextManager[ViewMap]:
+        """What a worker shows for the statement: the tables that it reads, or what tables there are."""
+        if statement.of_catalogue:
+            return nullcontext(self._outlines(permit.principal))
+        return self._views(permit.readings, cancellation)
+
+    def _outlines(self, principal: Principal) -> ViewMap:
+        """Every table that the caller may know of, without a row; recorded as any look at the catalogue."""
+        known = self._discovery.tables(principal, lambda _: True)
+        if len(known) > _MOST_OUTLINES:
+            raise QueryTooLarge(
+                f"There are {len(known)} tables that you may know of; SQL lists {_MOST_OUTLINES}.",
+                next_step="Search the catalogue with: marketplace datasets WORDS.",
+            )
+        return view_map(
+            tuple(
+                OutlinedTable(
+                    table.address, tuple((column.name, column.type) for column in table.columns)
+                )
+                for table in known
+            )
+        )
+
     @contextmanager
-    def _views(self, readings: tuple[Reading, ...]) -> Iterator[ViewMap]:
+    def _views(
+        self, readings: tuple[Reading, ...], cancellation: Cancellation | None
+    ) -> Iterator[ViewMap]:
         """The caller's tables as files in the cache, held there until the block ends."""
+        files = [
+            self._extracts.files_for(read.table, read.scope, cancellation=cancellation)
+            for read in readings
+        ]
+        check_scan(chain.from_iterable(files), self._scan_limit)
         with ExitStack() as stack:
             tables = []
-            for read in readings:
-                paths = self._extracts.pinned(read.table, read.scope)
+            for read, chosen in zip(readings, files, strict=True):
+                paths = self._extracts.pinned(read.table, read.scope, files=chosen)
                 tables.append(
                     BoundTable(
                         address=read.release.dataset.table(read.table.name),
