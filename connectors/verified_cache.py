@@ -9,20 +9,20 @@ import errno
 import hashlib
 import os
 import re
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
-from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from catalogue.dataset import DataFile
 from catalogue.errors import ObjectCorrupted
 from catalogue.object_store import ObjectStore
 from connectors.disk import disk_errors
+from connectors.file_lock import alone, hold, unlink_unheld
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = ".parquet"
@@ -47,12 +47,21 @@ class _Seal:
         return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-class VerifiedCache:
-    """Verified copies in a folder of its own, for one process, shared by its threads.
+@dataclass(slots=True)
+class _Hold:
+    """The handle by which this process holds a copy, and how many of its readers do."""
 
-    A file that is there from an earlier run, or that changed since it was verified, is verified
-    again before it is handed out. Beyond `limit_bytes` the files that were used least recently
-    are removed; a pinned file never is, even where the limit is passed for a while.
+    handle: int
+    readers: int
+
+
+class VerifiedCache:
+    """Verified copies in one folder, for the threads of a process and beside other processes.
+
+    A file that is there from an earlier run or from another process, or that changed since it was
+    verified, is verified again before it is handed out. Beyond `limit_bytes` the files that this
+    process used least recently are removed; one that any process has pinned never is, even where
+    the limit is passed for a while. The folder must be on a local file system.
     """
 
     def __init__(self, store: ObjectStore, directory: Path, limit_bytes: int) -> None:
@@ -65,7 +74,7 @@ class VerifiedCache:
         # What is in the folder, in bytes, the least recently used first.
         self._sizes: OrderedDict[str, int] = OrderedDict()
         self._seals: dict[str, _Seal] = {}
-        self._pins: Counter[str] = Counter()
+        self._holds: dict[str, _Hold] = {}
         self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
     @contextmanager
@@ -75,17 +84,19 @@ class VerifiedCache:
         Raises ObjectCorrupted where the store gives other bytes than the manifest names, and
         ObjectMissing and StoreUnavailable as the store does.
         """
-        wanted = tuple(files)
         with self._guard, disk_errors(_REFUSED):
             self._begin()
-            # Pinned before it is fetched, so that nothing can evict it in between.
-            self._pins.update(file.sha256 for file in wanted)
+        pinned: list[str] = []
         try:
-            yield tuple(self._obtain(file) for file in wanted)
+            paths = []
+            for file in files:
+                paths.append(self._obtain(file))
+                pinned.append(file.sha256)
+            yield tuple(paths)
         finally:
             with self._guard, disk_errors(_REFUSED):
-                self._pins.subtract(file.sha256 for file in wanted)
-                self._pins = +self._pins
+                for digest in pinned:
+                    self._let_go(digest)
                 self._evict(room=0)
 
     def _begin(self) -> None:
@@ -95,26 +106,57 @@ class VerifiedCache:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._incoming.mkdir(mode=0o700, exist_ok=True)
         for unfinished in self._incoming.iterdir():
-            unfinished.unlink()
-        copies = [path for path in self._directory.iterdir() if _COPY.fullmatch(path.name)]
-        for copy in sorted(copies, key=lambda path: path.lstat().st_atime_ns):
-            self._sizes[copy.name.removesuffix(_SUFFIX)] = copy.lstat().st_size
+            # What another process fetches now stays.
+            with alone(unfinished.with_suffix(""), wait=False) as nobody_fetches_it:
+                if nobody_fetches_it:
+                    unfinished.unlink(missing_ok=True)
+        self._take_stock()
         self._begun = True
 
+    def _take_stock(self) -> None:
+        """See what is in the folder; what other processes fetched counts as used the longest ago."""
+        found = {
+            path.name.removesuffix(_SUFFIX): status
+            for path, status in _listed(self._directory)
+            if _COPY.fullmatch(path.name)
+        }
+        for digest in self._sizes.keys() - found.keys():
+            del self._sizes[digest]
+        unknown = found.keys() - self._sizes.keys()
+        for digest in sorted(unknown, key=lambda one: found[one].st_atime_ns, reverse=True):
+            self._sizes[digest] = found[digest].st_size
+            self._sizes.move_to_end(digest, last=False)
+
     def _obtain(self, file: DataFile) -> Path:
+        """Pin one verified copy."""
         path = self._path(file.sha256)
         with self._turn(file.sha256), disk_errors(_REFUSED):
-            if not self._is_verified(file, path):
-                self._seals.pop(file.sha256, None)
-                path.unlink(missing_ok=True)
-                self._download(file, path)
-        with self._guard:
-            self._sizes[file.sha256] = file.bytes
-            self._sizes.move_to_end(file.sha256)
+            handle = self._verified(file, path)
+            if handle is None:
+                with alone(self._incoming / file.sha256):
+                    # Another process may have fetched it while this one waited.
+                    handle = self._verified(file, path)
+                    if handle is None:
+                        handle = self._fetched(file, path)
+            with self._guard:
+                self._keep_hold(file.sha256, handle)
+                self._sizes[file.sha256] = file.bytes
+                self._sizes.move_to_end(file.sha256)
         return path
 
+    def _verified(self, file: DataFile, path: Path) -> int | None:
+        """A handle that holds the copy where it is what was promised, by its seal or by reading it."""
+        try:
+            handle = hold(path)
+        except OSError:
+            return None
+        if self._is_verified(file, path):
+            return handle
+        os.close(handle)
+        self._seals.pop(file.sha256, None)
+        return None
+
     def _is_verified(self, file: DataFile, path: Path) -> bool:
-        """Whether the copy is what was promised, by its seal or by reading it through."""
         try:
             seal = _Seal.of(path)
             if self._seals.get(file.sha256) == seal:
@@ -126,10 +168,13 @@ class VerifiedCache:
         self._seals[file.sha256] = seal
         return True
 
-    def _download(self, file: DataFile, path: Path) -> None:
+    def _fetched(self, file: DataFile, path: Path) -> int:
+        path.unlink(missing_ok=True)
         with self._guard:
+            self._take_stock()
             self._evict(room=file.bytes)
-        arriving = self._incoming / uuid4().hex
+        arriving = self._incoming / f"{file.sha256}{_SUFFIX}"
+        arriving.unlink(missing_ok=True)
         try:
             self._store.fetch(file.key, arriving)
             if not _matches(file, arriving):
@@ -138,22 +183,39 @@ class VerifiedCache:
                     next_step="The operator needs to restore it from a backup of the store.",
                 )
             arriving.chmod(0o444)
+            # Held under its first name, so that nobody removes it as soon as it has its own.
+            handle = hold(arriving)
             arriving.replace(path)
         finally:
             arriving.unlink(missing_ok=True)
         self._seals[file.sha256] = _Seal.of(path)
+        return handle
+
+    def _keep_hold(self, digest: str, handle: int) -> None:
+        """One more reader; one handle is enough for all, and the newest is on the file of that name."""
+        held = self._holds.setdefault(digest, _Hold(handle, 0))
+        if held.handle != handle:
+            os.close(held.handle)
+            held.handle = handle
+        held.readers += 1
+
+    def _let_go(self, digest: str) -> None:
+        held = self._holds[digest]
+        held.readers -= 1
+        if held.readers == 0:
+            del self._holds[digest]
+            os.close(held.handle)
 
     def _evict(self, *, room: int) -> None:
         """Remove unpinned files, the least recently used first, until `room` bytes are free."""
-        held = sum(self._sizes.values())
+        total = sum(self._sizes.values())
         for digest in tuple(self._sizes):
-            if held + room <= self._limit:
+            if total + room <= self._limit:
                 return
-            if self._pins[digest] > 0:
+            if digest in self._holds or not unlink_unheld(self._path(digest)):
                 continue
-            self._path(digest).unlink(missing_ok=True)
             self._seals.pop(digest, None)
-            held -= self._sizes.pop(digest)
+            total -= self._sizes.pop(digest)
 
     def _path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
@@ -167,6 +229,13 @@ class VerifiedCache:
             turn = self._turns.setdefault(digest, Lock())
         with turn:
             yield
+
+
+def _listed(directory: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in directory.iterdir():
+        # Another process may remove it while we look.
+        with suppress(FileNotFoundError):
+            yield path, path.lstat()
 
 
 def _matches(file: DataFile, path: Path) -> bool:

@@ -1,5 +1,7 @@
 import hashlib
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -258,3 +260,87 @@ def test_a_name_that_is_no_digest_cannot_lead_out_of_the_cache(
     cache = VerifiedCache(store, tmp_path / "cache", LARGE)
     with pytest.raises(ObjectCorrupted), cache.pinned([file]):
         pass
+
+
+def test_a_copy_that_another_process_has_pinned_is_not_removed(
+    store: CountingStore, keep: Callable[[bytes], DataFile], tmp_path: Path
+) -> None:
+    file, other = keep(b"a" * 100), keep(b"b" * 100)
+    theirs = VerifiedCache(store, tmp_path / "cache", LARGE)
+    ours = VerifiedCache(store, tmp_path / "cache", 0)
+    with theirs.pinned([file]) as (path,):
+        _read(ours, file)
+        _read(ours, other)
+        assert path.read_bytes() == b"a" * 100
+    _read(ours, other)
+    assert list((tmp_path / "cache").glob("*.parquet")) == []
+
+
+def test_a_reader_of_a_killed_process_keeps_nothing_in_the_cache(
+    store: CountingStore, keep: Callable[[bytes], DataFile], tmp_path: Path
+) -> None:
+    file = keep(b"a" * 100)
+    _read(VerifiedCache(store, tmp_path / "cache", LARGE), file)
+    (copy,) = (tmp_path / "cache").glob("*.parquet")
+    code = "import sys, pathlib; from connectors.file_lock import hold; "
+    code += "hold(pathlib.Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", code, copy], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"held\n"
+        ours = VerifiedCache(store, tmp_path / "cache", 0)
+        _read(ours, file)
+        assert copy.exists()
+        reader.kill()
+    _read(ours, file)
+    assert not copy.exists()
+
+
+def test_processes_that_want_one_file_at_once_fetch_it_once(
+    store: CountingStore, keep: Callable[[bytes], DataFile], tmp_path: Path
+) -> None:
+    files = [keep(os.urandom(100_000)) for _ in range(4)]
+    caches = [VerifiedCache(store, tmp_path / "cache", LARGE) for _ in range(8)]
+    together = Barrier(8)
+
+    def read(cache: VerifiedCache) -> bool:
+        together.wait()
+        return all(hashlib.sha256(_read(cache, f)).hexdigest() == f.sha256 for f in files)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, caches))
+    assert store.fetched == {file.key: 1 for file in files}
+
+
+def test_a_process_that_starts_leaves_what_another_fetches(
+    keep: Callable[[bytes], DataFile], store: CountingStore, tmp_path: Path
+) -> None:
+    file, other = keep(b"a" * 100), keep(b"b" * 100)
+    fetch = store.fetch
+
+    def fetch_beside_a_start(key: str, into: Path) -> None:
+        fetch(key, into)
+        if key == file.key:
+            _read(VerifiedCache(store, tmp_path / "cache", LARGE), other)
+
+    store.fetch = fetch_beside_a_start  # type: ignore[method-assign]
+    assert _read(VerifiedCache(store, tmp_path / "cache", LARGE), file) == b"a" * 100
+    assert list((tmp_path / "cache" / "incoming").iterdir()) == []
+
+
+def test_readers_of_many_processes_under_eviction_always_find_whole_files(
+    store: CountingStore, keep: Callable[[bytes], DataFile], tmp_path: Path
+) -> None:
+    files = [keep(os.urandom(1000)) for _ in range(8)]
+    caches = [VerifiedCache(store, tmp_path / "cache", 2500) for _ in range(4)]
+
+    def read(number: int) -> bool:
+        wanted = [files[number % 8], files[(number * 3 + 1) % 8]]
+        with caches[number % 4].pinned(wanted) as paths:
+            found = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+        return found == [file.sha256 for file in wanted]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(400)))
