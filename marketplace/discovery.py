@@ -1,20 +1,26 @@
 """What a caller may know of: finding datasets and reading their descriptions."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Connection
 
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
+from access_policies.scope import KeyedHash, TableScope
 from access_policies.vocabulary import Action
 from catalogue import datasets, releases
-from catalogue.address import DatasetAddress
-from catalogue.dataset import Dataset, Release
+from catalogue.address import DatasetAddress, TableAddress
+from catalogue.dataset import Dataset, Release, ReleaseTable
 from catalogue.errors import UnknownDataset
+from catalogue.release_shelf import ReleaseShelf
+from catalogue.table_schema import Column
 from marketplace import enforcement
 from marketplace.audit.entries import Entry, EntryKind, record
 from marketplace.clock import Clock
 from marketplace.database import Database
+from marketplace.errors import AccessDenied
 from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import renew
 
@@ -29,6 +35,17 @@ class DatasetView:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableView:
+    """A table of a dataset's newest release with the columns that a query of the caller has there.
+
+    Where the caller may know of the table and not query it, these are all columns of its contract.
+    """
+
+    address: TableAddress
+    columns: tuple[Column, ...]
+
+
 class Discovery:
     """Search and descriptions, filtered by the same decision point as the data itself."""
 
@@ -36,6 +53,7 @@ class Discovery:
         self._database = database
         self._decision_point = decision_point
         self._clock = clock
+        self._shelf = ReleaseShelf()
 
     def search(self, principal: Principal, words: str = "") -> tuple[Dataset, ...]:
         """The datasets that the caller may know of whose texts hold every word; one audit entry."""
@@ -68,6 +86,31 @@ class Discovery:
             dataset=described, release=release, readable=query.allowed, reason=query.reason
         )
 
+    def known(
+        self, principal: Principal, wanted: Callable[[DatasetAddress], bool]
+    ) -> tuple[DatasetAddress, ...]:
+        """The addresses that are wanted and that the caller may know of, in order; one audit entry."""
+        with self._database.writing() as connection:
+            principal = renew(connection, principal, now=self._clock())
+            visible = self._visible(connection, principal, wanted)
+            self._record(connection, principal, "datasets by name", len(visible))
+        return tuple(sorted(dataset.address for dataset in visible))
+
+    def tables(
+        self, principal: Principal, wanted: Callable[[DatasetAddress], bool]
+    ) -> tuple[TableView, ...]:
+        """The tables of wanted datasets that the caller may know of, in order; one audit entry."""
+        with self._database.writing() as connection:
+            principal = renew(connection, principal, now=self._clock())
+            found = [
+                view
+                for dataset in datasets.list_all(connection)
+                if wanted(dataset.address)
+                for view in self._tables_of(connection, principal, dataset.address)
+            ]
+            self._record(connection, principal, "tables by name", len(found))
+        return tuple(sorted(found, key=lambda view: view.address))
+
     def release(self, principal: Principal, address: DatasetAddress, number: int) -> Release:
         """One release of a dataset that the caller may know of. Raises UnknownRelease."""
         self.dataset(principal, address)
@@ -80,14 +123,36 @@ class Discovery:
         with self._database.reading() as connection:
             return releases.history(connection, address)
 
-    def _visible(self, connection: Connection, principal: Principal) -> tuple[Dataset, ...]:
-        known = {str(dataset.address): dataset for dataset in datasets.list_all(connection)}
+    def _visible(
+        self,
+        connection: Connection,
+        principal: Principal,
+        wanted: Callable[[DatasetAddress], bool] = lambda _: True,
+    ) -> tuple[Dataset, ...]:
         return tuple(
             dataset
-            for address, dataset in known.items()
-            if self._ask(connection, principal, Action.DISCOVER, dataset.address).allowed
-            or self._ask(connection, principal, Action.QUERY, dataset.address).allowed
+            for dataset in datasets.list_all(connection)
+            if wanted(dataset.address)
+            and (
+                self._ask(connection, principal, Action.DISCOVER, dataset.address).allowed
+                or self._ask(connection, principal, Action.QUERY, dataset.address).allowed
+            )
         )
+
+    def _tables_of(
+        self, connection: Connection, principal: Principal, address: DatasetAddress
+    ) -> Iterator[TableView]:
+        release = self._shelf.latest(connection, address)
+        if release is None:
+            return
+        query = self._ask(connection, principal, Action.QUERY, address)
+        listed = self._ask(connection, principal, Action.READ_METADATA, address).allowed
+        for table in release.tables:
+            columns = _columns(query, table)
+            if columns is None and listed:
+                columns = table.schema.columns
+            if columns is not None:
+                yield TableView(address=address.table(table.name), columns=columns)
 
     def _ask(
         self,
@@ -116,6 +181,25 @@ def unknown(name: str) -> UnknownDataset:
         next_step="List what there is with: marketplace datasets. "
         "A table is named organisation.dataset or organisation.dataset.table.",
     )
+
+
+def _columns(query: Decision, table: ReleaseTable) -> tuple[Column, ...] | None:
+    """The columns that a query has of a table, with their types there; None where it has none."""
+    if not query.allowed:
+        return None
+    try:
+        scope = enforcement.scope_of(query, table)
+    except AccessDenied:
+        return None
+    named = {column.name: column for column in table.schema.columns}
+    return tuple(_shown(named[name], scope) for name in scope.columns)
+
+
+def _shown(column: Column, scope: TableScope) -> Column:
+    """The column with the type that its values have as they are agreed: only hashes have another."""
+    if isinstance(scope.mask(column.name), KeyedHash):
+        return msgspec.structs.replace(column, type="VARCHAR")
+    return column
 
 
 def _mentions(dataset: Dataset, words: str) -> bool:

@@ -28,7 +28,6 @@ from marketplace.identity.tokens import check_project
 from marketplace.query.estimate import check_scan
 from marketplace.query.permits import Permit, Permits, Reading
 
-
 # An empty table of twenty columns takes a worker about a millisecond to make.
 _MOST_OUTLINES = 5000
 

@@ -54,10 +54,20 @@ class TableFiles(msgspec.Struct, frozen=True):
     files: tuple[str, ...]
 
 
+class TableOutline(msgspec.Struct, frozen=True):
+    """One table of a view map that has no files, with its columns' names and SQL types."""
+
+    organisation: str
+    dataset: str
+    name: str
+    columns: tuple[tuple[str, str], ...]
+
+
 class Bind(msgspec.Struct, frozen=True, tag="bind"):
-    """Open the instance that shows these tables and nothing else."""
+    """Open the instance that shows these tables and nothing else: with files, or outlined."""
 
     tables: tuple[TableFiles, ...]
+    outlines: tuple[TableOutline, ...] = ()
 
 
 class Parameters(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from marketplace.engine.instance import lock, open_instance
 from marketplace.engine.limits import Limits
 from marketplace.engine.query.encode import encode, write_schema
 from marketplace.engine.query.native_tables import NativeTables
+from marketplace.engine.query.outlines import show_outlines
 from marketplace.engine.query.parameters import Values, read_values, unbound
 from marketplace.engine.query.query_messages import (
     Bind,
@@ -90,6 +91,7 @@ class QueryWorker:
         instance = open_instance(self._limits, self._scratch)
         try:
             self._tables = NativeTables(instance, message.tables, self._limits)
+            show_outlines(instance, message.outlines)
         except ENGINE_ERRORS as error:
             raise told(error, self._hidden) from None
         lock(instance, [path for table in message.tables for path in table.files])

@@ -41,7 +41,31 @@ _TOLD = {
 _ONLY_SELECT = "Send one SELECT statement that only reads."
 _HOW_TO_NAME = "Name tables as organisation.dataset or organisation.dataset.table."
 
+_WHAT_THERE_IS = (
+    "SHOW ALL TABLES and information_schema.tables (columns, schemata ...) list what you may know "
+    "of; DESCRIBE organisation.dataset shows columns."
+)
+
 Name = tuple[str, ...]
+
+_INFORMATION_SCHEMA = "information_schema"
+# Its other views tell of the engine's own, and `views` with their SQL.
+_CATALOGUE: frozenset[Name] = frozenset(
+    (_INFORMATION_SCHEMA, name)
+    for name in (
+        "character_sets",
+        "check_constraints",
+        "columns",
+        "constraint_column_usage",
+        "constraint_table_usage",
+        "key_column_usage",
+        "referential_constraints",
+        "schemata",
+        "table_constraints",
+        "tables",
+    )
+)
+_ALL_TABLES = "__show_tables_expanded"  # what DuckDB reads SHOW ALL TABLES as
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +74,13 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     `tables` are the names it reads in lower case, of two parts (`organisation.dataset`) or three.
     `parameters` are what it calls its parameters, in the order in which values are bound to them:
     numbers where it has `?` or `$1`, else names by where they first stand in the text.
+    `of_catalogue`: it reads what tables there are (information_schema) and none of them.
     """
 
     sql: str
     tables: frozenset[Name]
     parameters: tuple[str, ...] = ()
+    of_catalogue: bool = False
 
 
 def check_text(sql: str) -> None:
@@ -118,6 +144,7 @@ def check_tree(sql: str, tree: bytes) -> Statement:
     return Statement(
         sql=sql,
         tables=frozenset(check.tables),
+        of_catalogue=check.of_catalogue,
         parameters=_parameters(parsed["statements"][0].get("named_param_map", [])),
     )
 
@@ -127,6 +154,7 @@ class _Check:
 
     def __init__(self) -> None:
         self.tables: set[Name] = set()
+        self.of_catalogue = False
         self._waiting: list[tuple[Any, frozenset[str]]] = []
 
     def walk(self, tree: Any) -> None:
@@ -137,6 +165,11 @@ class _Check:
                 self._node(value, scope)
             elif isinstance(value, list):
                 self._later(value, scope)
+        if self.of_catalogue and self.tables:
+            raise StatementRefused(
+                "The statement reads what tables there are and a table, which no one worker shows.",
+                next_step="Ask information_schema and the tables in two statements.",
+            )
 
     def _later(self, values: Iterable[Any], scope: frozenset[str]) -> None:
         self._waiting.extend((value, scope) for value in values if isinstance(value, dict | list))
@@ -147,6 +180,9 @@ class _Check:
             _check_kind(kind, node)
         if kind == "BASE_TABLE":
             self._table(node, scope)
+        if kind == "SHOW_REF" and not node.get("query"):
+            _check_show(node)
+            self.of_catalogue = True
         if kind == "TABLE_FUNCTION":
             _check_function(_last_name(node["function"]), functions.tables())
         elif "function_name" in node:
@@ -177,7 +213,10 @@ class _Check:
             )
         if len(path) == 1 and path[0] in scope:
             return
-        self.tables.add(_checked_name(path))
+        if path in _CATALOGUE:
+            self.of_catalogue = True
+        else:
+            self.tables.add(_checked_name(path))
 
 
 def _check_kind(kind: str, node: dict[str, Any]) -> None:
@@ -190,10 +229,13 @@ def _check_kind(kind: str, node: dict[str, Any]) -> None:
             f"The statement uses {_TOLD.get(told, told)}, which is not served.",
             next_step=_ONLY_SELECT,
         )
-    if kind == "SHOW_REF" and not node.get("query"):
+
+
+def _check_show(node: dict[str, Any]) -> None:
+    """SHOW of no query lists what an instance has; of its lists one is all of tables."""
+    if node["qualified_name"]["path"] != [_ALL_TABLES]:
         raise StatementRefused(
-            "SHOW lists what the engine holds, and it holds only what a statement names.",
-            next_step="Search the catalogue for datasets; DESCRIBE organisation.dataset shows columns.",
+            "Of what there is, SHOW lists all tables and nothing else.", next_step=_WHAT_THERE_IS
         )
 
 
@@ -244,11 +286,8 @@ def _check_named_aggregate(node: dict[str, Any]) -> None:
 
 def _checked_name(path: Name) -> Name:
     shown = ".".join(path)[:200]
-    if path[0] in RESERVED_NAMES:
-        raise StatementRefused(
-            f"{shown!r} belongs to the engine itself.",
-            next_step="Search the catalogue for datasets; DESCRIBE organisation.dataset shows columns.",
-        )
+    if path[0] in RESERVED_NAMES or _INFORMATION_SCHEMA in path[:-1]:
+        raise StatementRefused(f"{shown!r} belongs to the engine itself.", next_step=_WHAT_THERE_IS)
     try:
         if len(path) not in (2, 3):
             raise InvalidAddress(shown)

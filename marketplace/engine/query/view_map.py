@@ -18,10 +18,19 @@ class BoundTable:
     files: tuple[Path, ...]
 
 
-ViewMap = tuple[BoundTable, ...]
+@dataclass(frozen=True, slots=True)
+class OutlinedTable:
+    """A table that can be told of and not read: the names and SQL types of its columns, no rows."""
+
+    address: TableAddress
+    columns: tuple[tuple[str, str], ...]
+    files: tuple[Path, ...] = ()
+
+
+ViewMap = tuple[BoundTable | OutlinedTable, ...]
 """All that a worker can read for life. Two callers share a worker only where this is equal."""
 
 
-def view_map(tables: frozenset[BoundTable] | tuple[BoundTable, ...]) -> ViewMap:
+def view_map(tables: ViewMap) -> ViewMap:
     """Put tables into the one order that makes equal maps equal."""
     return tuple(sorted(set(tables), key=lambda table: (table.address, table.files)))

@@ -12,8 +12,8 @@ from marketplace.admission import Turnover, busy
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
 from marketplace.engine.query.cancellation import Cancellation
-from marketplace.engine.query.query_messages import Bind, Describe, Run, TableFiles
-from marketplace.engine.query.view_map import ViewMap
+from marketplace.engine.query.query_messages import Bind, Describe, Run, TableFiles, TableOutline
+from marketplace.engine.query.view_map import BoundTable, OutlinedTable, ViewMap
 from marketplace.engine.query.waiting_line import WaitingLine
 from marketplace.engine.roles import Role
 from marketplace.engine.watch import WATCH
@@ -57,17 +57,7 @@ class BoundWorker:
         self._process.warm()
         files = [path for table in self.views for path in table.files]
         self._process.confine(read=files)
-        tables = tuple(
-            TableFiles(
-                organisation=table.address.organisation,
-                dataset=table.address.dataset,
-                name=table.address.name,
-                short=table.short,
-                files=tuple(str(path.resolve()) for path in table.files),
-            )
-            for table in self.views
-        )
-        for _ in self._process.call(Bind(tables), deadline=_BIND_SECONDS):
+        for _ in self._process.call(_bind(self.views), deadline=_BIND_SECONDS):
             raise WorkerLost("A worker sent bytes where none belong.")
         if not self._process.settle():
             raise WorkerLost("A worker was not fit after it was bound.")
@@ -323,6 +313,33 @@ class WorkerPool:
 def _close_all(workers: Iterable[BoundWorker]) -> None:
     for worker in workers:
         worker.close()
+
+
+def _bind(views: ViewMap) -> Bind:
+    """A view map as it is told to a worker."""
+    return Bind(
+        tables=tuple(
+            TableFiles(
+                organisation=table.address.organisation,
+                dataset=table.address.dataset,
+                name=table.address.name,
+                short=table.short,
+                files=tuple(str(path.resolve()) for path in table.files),
+            )
+            for table in views
+            if isinstance(table, BoundTable)
+        ),
+        outlines=tuple(
+            TableOutline(
+                organisation=table.address.organisation,
+                dataset=table.address.dataset,
+                name=table.address.name,
+                columns=table.columns,
+            )
+            for table in views
+            if isinstance(table, OutlinedTable)
+        ),
+    )
 
 
 def _identities(views: ViewMap) -> list[tuple[int, int] | None]:
