@@ -22,6 +22,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `query_workers` of them run, `query_line` wait. Workers that nobody asks are kept warm while all
     hold `query_memory_in_all` together; `query_memory` bounds each one. A query that would have to
     read more than `query_scan_limit` is refused before it runs.
+
+    Flight SQL is served on `flight_port` (0: not at all), with TLS where `flight_tls_certificate`
+    and `flight_tls_key` name PEM files; without, on this machine only.
     """
 
     data: Path
@@ -30,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     s3_endpoint: str = ""
     host: str = "127.0.0.1"
     port: int = 8400
+    flight_port: int = 0
+    flight_tls_certificate: Path | None = None
+    flight_tls_key: Path | None = None
     origin: str = "marketplace.localhost/audit"
     query_deadline: float = 60.0
     query_memory: int = 2 * 1024**3
