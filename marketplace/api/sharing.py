@@ -12,10 +12,11 @@ from marketplace.api.call import Given
 from marketplace.bootstrap import Marketplace
 from marketplace.errors import RequestMalformed
 from marketplace.identity.principal import Principal
+from marketplace.sharing import words
 from marketplace.sharing.agreements import Agreement
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.requests import ShareRequest
-from marketplace.sharing.sharing import Sharing
+from marketplace.sharing.scopes import Scope
 from marketplace.wire import (
     AgreementDescription,
     ApprovalForm,
@@ -42,10 +43,10 @@ _Project = Annotated[
 
 @post("/requests", opt=_ASK, sync_to_thread=True, tags=_TAGS)
 def submit_request(
-    data: JSONBody[ShareRequestForm], principal: Given[Principal], sharing: Given[Sharing]
+    data: JSONBody[ShareRequestForm], principal: Given[Principal], marketplace: Given[Marketplace]
 ) -> ShareRequestDescription:
     """Ask for a dataset for the caller's project, with purpose and legal basis."""
-    return _request(sharing.ask(principal, _draft(data)))
+    return _request(marketplace, marketplace.sharing.ask(principal, _draft(data)))
 
 
 @put("/requests/{request_id:str}", opt=_ASK, sync_to_thread=True, tags=_TAGS)
@@ -53,26 +54,26 @@ def submit_request_again(
     request_id: FromPath[str],
     data: JSONBody[ShareRequestForm],
     principal: Given[Principal],
-    sharing: Given[Sharing],
+    marketplace: Given[Marketplace],
 ) -> ShareRequestDescription:
     """Submit a returned request again, rewritten."""
-    return _request(sharing.ask_again(principal, request_id, _draft(data)))
+    return _request(marketplace, marketplace.sharing.ask_again(principal, request_id, _draft(data)))
 
 
 @get("/requests", opt=_ASK, sync_to_thread=True, tags=_TAGS)
 def list_requests(
-    principal: Given[Principal], sharing: Given[Sharing]
+    principal: Given[Principal], marketplace: Given[Marketplace]
 ) -> list[ShareRequestDescription]:
     """List the requests of the caller's project, or those that the caller's role decides on."""
-    return [_request(request) for request in sharing.requests(principal)]
+    return [_request(marketplace, one) for one in marketplace.sharing.requests(principal)]
 
 
 @get("/requests/{request_id:str}", opt=_ASK, sync_to_thread=True, tags=_TAGS)
 def describe_request(
-    request_id: FromPath[str], principal: Given[Principal], sharing: Given[Sharing]
+    request_id: FromPath[str], principal: Given[Principal], marketplace: Given[Marketplace]
 ) -> ShareRequestDescription:
     """Describe one request with its history."""
-    return _request(sharing.request(principal, request_id))
+    return _request(marketplace, marketplace.sharing.request(principal, request_id))
 
 
 @post(
@@ -83,10 +84,10 @@ def describe_request(
     tags=_TAGS,
 )
 def take_up_request(
-    request_id: FromPath[str], principal: Given[Principal], sharing: Given[Sharing]
+    request_id: FromPath[str], principal: Given[Principal], marketplace: Given[Marketplace]
 ) -> ShareRequestDescription:
     """Begin to review a request."""
-    return _request(sharing.take_up(principal, request_id))
+    return _request(marketplace, marketplace.sharing.take_up(principal, request_id))
 
 
 @post(
@@ -100,10 +101,10 @@ def return_request(
     request_id: FromPath[str],
     data: JSONBody[Reason],
     principal: Given[Principal],
-    sharing: Given[Sharing],
+    marketplace: Given[Marketplace],
 ) -> ShareRequestDescription:
     """Give a request back for changes, saying which."""
-    return _request(sharing.return_(principal, request_id, data.reason))
+    return _request(marketplace, marketplace.sharing.return_(principal, request_id, data.reason))
 
 
 @post(
@@ -117,10 +118,10 @@ def reject_request(
     request_id: FromPath[str],
     data: JSONBody[Reason],
     principal: Given[Principal],
-    sharing: Given[Sharing],
+    marketplace: Given[Marketplace],
 ) -> ShareRequestDescription:
     """Say no to a request, and why."""
-    return _request(sharing.reject(principal, request_id, data.reason))
+    return _request(marketplace, marketplace.sharing.reject(principal, request_id, data.reason))
 
 
 @post(
@@ -134,10 +135,10 @@ def cancel_request(
     request_id: FromPath[str],
     data: JSONBody[Reason],
     principal: Given[Principal],
-    sharing: Given[Sharing],
+    marketplace: Given[Marketplace],
 ) -> ShareRequestDescription:
     """Withdraw a request that is not decided yet."""
-    return _request(sharing.cancel(principal, request_id, data.reason))
+    return _request(marketplace, marketplace.sharing.cancel(principal, request_id, data.reason))
 
 
 @post(
@@ -189,13 +190,13 @@ def revoke_agreement(
 def explain_access(
     dataset: FromQuery[str],
     principal: Given[Principal],
-    sharing: Given[Sharing],
+    marketplace: Given[Marketplace],
     action: FromQuery[Action] = Action.QUERY,
     person: _Person = None,
     project: _Project = None,
 ) -> ExplanationOfAccess:
     """Explain why the caller may or may not do something to a dataset, and what to ask for."""
-    told = sharing.why(
+    told = marketplace.sharing.why(
         principal, DatasetAddress.parse(dataset), action, person=person, project=project
     )
     return ExplanationOfAccess(
@@ -224,8 +225,10 @@ def _converted(values: dict[str, Any], kind: type[Form]) -> Form:
         ) from None
 
 
-def _request(request: ShareRequest) -> ShareRequestDescription:
+def _request(marketplace: Marketplace, request: ShareRequest) -> ShareRequestDescription:
     values = msgspec.to_builtins(request)
+    values["asked"] = _scope(request.asked)
+    values["what"] = words.of_scope(request.asked, marketplace.places)
     values["dataset"] = values["draft"]["dataset"] = str(request.dataset)
     return msgspec.convert(values, ShareRequestDescription)
 
@@ -233,6 +236,17 @@ def _request(request: ShareRequest) -> ShareRequestDescription:
 def _agreement(marketplace: Marketplace, agreement: Agreement) -> AgreementDescription:
     values = msgspec.to_builtins(agreement)
     values |= values["terms"]
+    terms = agreement.terms
+    values["scope"] = _scope(terms.scope)
+    values["what"] = words.of_terms(terms.scope, terms.result_limit, marketplace.places)
     values["dataset"] = str(agreement.dataset)
     values["state"] = agreement.state(marketplace.clock()).value
     return msgspec.convert(values, AgreementDescription)
+
+
+def _scope(scope: Scope) -> list[dict[str, Any]]:
+    """As a form takes it: without the types that the service keeps beside it."""
+    return [
+        {name: value for name, value in msgspec.to_builtins(table).items() if name != "types"}
+        for table in scope
+    ]

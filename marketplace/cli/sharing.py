@@ -18,14 +18,13 @@ from marketplace.cli.choices import (
 )
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.identifiers import which_agreement, which_request
-from marketplace.cli.scope import WANTED, Wanted, read_form, rows_in_words
+from marketplace.cli.scope import WANTED, Wanted, read_form
 from marketplace.cli.screen import day, end_of, say, show_facts, show_json, show_table
 from marketplace.client import Client
 from marketplace.client.errors import InvalidCall
 from marketplace.wire import (
     AgreementDescription,
     ApprovalForm,
-    ScopeOfTable,
     ShareRequestDescription,
     ShareRequestForm,
 )
@@ -162,11 +161,16 @@ def approve(
     *,
     reason: str,
     last_day: date | None = None,
+    most_rows: int | None = None,
+    most_bytes: int | None = None,
     wanted: Wanted = WANTED,
     json: Json = False,
     service: Service = SERVICE,
 ) -> None:
     """Approve a request, as asked or less. The next query works.
+
+    What is not said is as it was asked. Rows and masks that are said take the place of those asked,
+    and are refused where they let out more.
 
     Parameters
     ----------
@@ -176,13 +180,23 @@ def approve(
         Why; it is kept with the agreement.
     last_day
         Access lasts until the end of this day in London (YYYY-MM-DD); the day asked for unless said.
+    most_rows
+        The most rows that one result may have.
+    most_bytes
+        The most bytes that one result may have, as it is sent.
     json
         Write JSON.
     """
     with service.client() as client:
         identifier = which_request(client, identifier)
-        scope = wanted.tables(client.request(identifier).dataset)
-        approval = ApprovalForm(reason=reason, scope=scope or None, last_day=last_day)
+        asked = client.request(identifier)
+        approval = ApprovalForm(
+            reason=reason,
+            scope=wanted.tables(asked.dataset, asked.asked) or None,
+            last_day=last_day,
+            most_rows=most_rows,
+            most_bytes=most_bytes,
+        )
         agreement = client.approve(identifier, approval)
     if json:
         show_json(agreement)
@@ -254,7 +268,7 @@ def agreements(*, json: Json = False, service: Service = SERVICE) -> None:
     show_table(
         ("agreement", "dataset", "project", "state", "last day", "what"),
         (
-            (one.id, one.dataset, one.project, one.state, day(one.last_day), _scope(one.scope))
+            (one.id, one.dataset, one.project, one.state, day(one.last_day), " ".join(one.what))
             for one in found
         ),
     )
@@ -352,7 +366,7 @@ def _show_request(one: ShareRequestDescription, json: bool) -> None:
             ("dataset", one.dataset),
             ("project", one.project),
             ("state", _words(one.state)),
-            ("what", _scope(one.asked)),
+            *(("what", sentence) for sentence in one.what),
             ("until", f"the end of {day(one.draft.last_day)}"),
             ("needed by", one.draft.needed_by and day(one.draft.needed_by)),
             *answers,
@@ -375,7 +389,7 @@ def _show_agreement(one: AgreementDescription) -> None:
             ("dataset", one.dataset),
             ("project", one.project),
             ("state", one.state),
-            ("what", _scope(one.scope)),
+            *(("what", sentence) for sentence in one.what),
             ("until", end_of(one.ends_at)),
             *(("note", note) for note in one.notes),
         ]
@@ -393,13 +407,6 @@ def _plain(value: object) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _scope(scope: tuple[ScopeOfTable, ...]) -> str:
-    return "; ".join(
-        f"{table.table}: {len(table.columns)} columns, {rows_in_words(table.rows)}"
-        for table in scope
-    )
 
 
 def _seen_by_caller(client: Client, what: str) -> str:

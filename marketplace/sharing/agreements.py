@@ -9,7 +9,13 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from access_policies import principals, rules
-from access_policies.decision import LimitOutput, Obligation, OutputTier, RestrictTo
+from access_policies.decision import (
+    LimitOutput,
+    LimitResult,
+    Obligation,
+    OutputTier,
+    RestrictTo,
+)
 from access_policies.rules import DATA_ACTIONS, GrantKind, Rule
 from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
@@ -31,7 +37,10 @@ class AgreementState(StrEnum):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What is agreed. Without `people`, every member of the project."""
+    """What is agreed. Without `people`, every member of the project.
+
+    `result_limit` is the most that one result may have, where the owner set one.
+    """
 
     scope: Scope
     actions: tuple[Action, ...]
@@ -39,6 +48,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     people: tuple[str, ...]
     reason: str
     notes: tuple[str, ...] = ()
+    result_limit: LimitResult | None = None
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +139,7 @@ def rules_of(agreement: Agreement, project: Project) -> Iterator[Rule]:
     bound: tuple[Obligation, ...] = (
         RestrictTo(tables=terms.scope),
         LimitOutput(tier=terms.output_tier),
+        *([terms.result_limit] if terms.result_limit is not None else []),
     )
     subjects = [principals.member(project.name, person) for person in terms.people]
     for subject in subjects or [principals.project(project.name)]:

@@ -87,6 +87,8 @@ def of_approval(
     if approval.output_tier is not OutputTier.ROWS:
         # Every exit refuses what it cannot discharge, so this would close what is open now.
         faults.append("Only rows can be served yet: choose the output tier rows.")
+    if any(most is not None and most < 1 for most in (approval.most_rows, approval.most_bytes)):
+        faults.append("The most rows or bytes of a result are at least 1.")
     until_then = msgspec.structs.replace(draft, last_day=last_day)
     findings = _findings(project, until_then, scope, contracts, now)
     faults += [finding.sentence for finding in findings if finding.refuses]
@@ -105,6 +107,7 @@ def of_approval(
         people=tuple(one.person.id for one in reached) if draft.named_people else (),
         reason=approval.reason,
         notes=remaining.notes_on(reached, last_day),
+        result_limit=approval.result_limit,
     )
 
 

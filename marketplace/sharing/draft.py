@@ -4,7 +4,7 @@ from datetime import date
 
 import msgspec
 
-from access_policies.decision import OutputTier
+from access_policies.decision import LimitResult, OutputTier
 from access_policies.scope import TableScope
 from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
@@ -69,9 +69,20 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """An owner's yes: as asked, or narrower, never wider.
 
     Without `scope` or `last_day`, as asked. In a scope `*` means all columns asked of that table.
+    `most_rows` and `most_bytes` are the most that one result may have; without, there is no such
+    limit, whatever an earlier agreement had.
     """
 
     scope: tuple[TableScope, ...] | None = None
     last_day: date | None = None
     reason: str
     output_tier: OutputTier = OutputTier.ROWS
+    most_rows: int | None = None
+    most_bytes: int | None = None
+
+    @property
+    def result_limit(self) -> LimitResult | None:
+        """The limits of one result, if there are any."""
+        if self.most_rows is None and self.most_bytes is None:
+            return None
+        return LimitResult(rows=self.most_rows, bytes=self.most_bytes)

@@ -1,20 +1,16 @@
 """Journey 2 on one screen: a project asks, an owner decides, and the decision is the enforcement.
 
-Each step is one transaction that takes the policy revision first, asks the decision point whether
-the caller may, and writes what it does together with its rules and its audit entry, or nothing.
+Each use case is one step (`step`): a transaction with its moment and its caller, which writes what it
+does together with its rules and its audit entry, or nothing.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from uuid import uuid4
 
 import msgspec
 from sqlalchemy import Connection
 
-from access_policies import principals, revision, rules, standing
-from access_policies.decision import Decision
+from access_policies import principals, rules, standing
 from access_policies.decision_point import DecisionPoint
 from access_policies.explain import Explanation
 from access_policies.rules import GrantKind
@@ -23,8 +19,7 @@ from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.errors import Problem, UnknownDataset
 from catalogue.places import Places
-from marketplace import enforcement
-from marketplace.audit.entries import Entry, EntryKind, Fact, record
+from marketplace.audit.entries import EntryKind, Fact
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.discovery import unknown as unknown_dataset
@@ -38,25 +33,24 @@ from marketplace.errors import (
 from marketplace.identity import projects
 from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
-from marketplace.identity.tokens import renew
-from marketplace.sharing import agreements, checks, explanations, offers, requests, scopes
+from marketplace.sharing import (
+    agreements,
+    checks,
+    explanations,
+    offers,
+    requests,
+    scopes,
+    words,
+)
 from marketplace.sharing.agreements import Agreement, AgreementState
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.offers import Offer
 from marketplace.sharing.requests import Mover, RequestState, ShareRequest
 from marketplace.sharing.scopes import Scope
+from marketplace.sharing.step import Step, Steps
 
 # A person is an identifier or an e-mail address; what is longer names nobody.
 _LONGEST_TYPED = 320
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """One use case under way: its transaction, its moment, and its caller as they stand now."""
-
-    connection: Connection
-    now: datetime
-    principal: Principal
 
 
 class Sharing:
@@ -65,10 +59,9 @@ class Sharing:
     def __init__(
         self, *, database: Database, decision_point: DecisionPoint, places: Places, clock: Clock
     ) -> None:
-        self._database = database
+        self._steps = Steps(database=database, decision_point=decision_point, clock=clock)
         self._decision_point = decision_point
         self._places = places
-        self._clock = clock
 
     def ask(self, principal: Principal, draft: RequestDraft) -> ShareRequest:
         """Submit a data share request for the caller's project.
@@ -76,8 +69,8 @@ class Sharing:
         Raises InvalidSharing with a line per finding, UnknownDataset also for a dataset that the
         caller may not know of, UnknownPlace.
         """
-        with self._step(principal) as step:
-            project = _project(step)
+        with self._steps.begin(principal) as step:
+            project = step.project()
             asked, flags = self._checked(step, project, draft)
             request = requests.submit(
                 step.connection, step.principal, project.name, draft, asked, flags, now=step.now
@@ -87,10 +80,10 @@ class Sharing:
 
     def ask_again(self, principal: Principal, request_id: str, draft: RequestDraft) -> ShareRequest:
         """Submit a returned request again, rewritten. Raises as `ask` does."""
-        with self._step(principal) as step:
+        with self._steps.begin(principal) as step:
             request = self._readable(step, request_id)
             self._check_mover(step, request, Mover.ASKER)
-            asked, flags = self._checked(step, _project(step), draft)
+            asked, flags = self._checked(step, step.project(), draft)
             request = requests.resubmit(
                 step.connection, step.principal, request, draft, asked, flags, now=step.now
             )
@@ -99,20 +92,20 @@ class Sharing:
 
     def requests(self, principal: Principal) -> tuple[ShareRequest, ...]:
         """The caller's project's requests, or those that the caller's role may decide on or audit."""
-        with self._step(principal) as step:
+        with self._steps.begin(principal) as step:
             project = step.principal.project
             found = requests.list_all(step.connection, project=project)
             if project is None:
-                seen = self._overseen(step, {str(request.dataset) for request in found})
+                seen = step.overseen({str(request.dataset) for request in found})
                 found = tuple(request for request in found if str(request.dataset) in seen)
-            _record_reading(step, "requests", len(found))
+            step.record_reading("requests", len(found))
             return found
 
     def request(self, principal: Principal, request_id: str) -> ShareRequest:
         """One request that the caller may see. Raises UnknownRecord."""
-        with self._step(principal) as step:
+        with self._steps.begin(principal) as step:
             found = self._readable(step, request_id)
-            _record_reading(step, f"request:{found.id}", 1)
+            step.record_reading(f"request:{found.id}", 1)
             return found
 
     def take_up(self, principal: Principal, request_id: str) -> ShareRequest:
@@ -138,7 +131,7 @@ class Sharing:
         drop off before the last day are named in the agreement's notes. Raises InvalidSharing,
         AccessDenied, UnknownRecord, UnknownPlace.
         """
-        with self._step(principal, changes_policy=True) as step:
+        with self._steps.begin(principal, changes_policy=True) as step:
             request = self._readable(step, request_id)
             self._check_mover(step, request, Mover.OWNER)
             checks.reason_given(approval.reason)
@@ -162,11 +155,11 @@ class Sharing:
 
     def revoke(self, principal: Principal, agreement_id: str, reason: str) -> Agreement:
         """End an agreement at once; a running stream under it is cut. Owners do this."""
-        with self._step(principal, changes_policy=True) as step:
+        with self._steps.begin(principal, changes_policy=True) as step:
             agreement = agreements.read(step.connection, agreement_id)
-            if not self._oversees(step, agreement.dataset) and not _is_own(step, agreement.project):
+            if not step.oversees(agreement.dataset) and not step.is_own(agreement.project):
                 raise agreements.unknown(agreement_id)
-            self._check_owner(step, agreement.dataset)
+            step.check_owner(agreement.dataset)
             checks.reason_given(reason)
             if agreement.ended_as is not None:
                 raise InvalidSharing(f"The agreement is {agreement.ended_as.value} already.")
@@ -179,18 +172,18 @@ class Sharing:
                 "dataset": str(agreement.dataset),
                 "ended_as": AgreementState.REVOKED.value,
             }
-            _record(step, EntryKind.AGREEMENT_ENDED, facts, reason)
+            step.record(EntryKind.AGREEMENT_ENDED, facts, reason)
         return agreement
 
     def agreements(self, principal: Principal) -> tuple[Agreement, ...]:
         """The caller's project's agreements, or those that the caller's role oversees."""
-        with self._step(principal) as step:
+        with self._steps.begin(principal) as step:
             project = step.principal.project
             found = agreements.list_all(step.connection, project=project)
             if project is None:
-                seen = self._overseen(step, {str(agreement.dataset) for agreement in found})
+                seen = step.overseen({str(agreement.dataset) for agreement in found})
                 found = tuple(one for one in found if str(one.dataset) in seen)
-            _record_reading(step, "agreements", len(found))
+            step.record_reading("agreements", len(found))
             return tuple(_with_suspension(step.connection, one) for one in found)
 
     def offer(
@@ -206,8 +199,8 @@ class Sharing:
         Columns that the contract marks as personal cannot be offered. Raises InvalidSharing,
         AccessDenied, UnknownDataset.
         """
-        with self._step(principal, changes_policy=True) as step:
-            self._check_owner(step, dataset)
+        with self._steps.begin(principal, changes_policy=True) as step:
+            step.check_owner(dataset)
             resolved = checks.of_offer(
                 step.connection, self._places, dataset, scope, last_day, now=step.now
             )
@@ -227,18 +220,18 @@ class Sharing:
                 "scope": msgspec.to_builtins(resolved),
                 "last_day": last_day.isoformat() if last_day is not None else None,
             }
-            _record(step, EntryKind.RULE_OFFERED, facts, "")
+            step.record(EntryKind.RULE_OFFERED, facts, "")
         return offer
 
     def withdraw_offer(self, principal: Principal, offer_id: str, reason: str) -> None:
         """End a standing offer at once."""
-        with self._step(principal, changes_policy=True) as step:
+        with self._steps.begin(principal, changes_policy=True) as step:
             offer = offers.read(step.connection, offer_id)
-            self._check_owner(step, offer.dataset)
+            step.check_owner(offer.dataset)
             checks.reason_given(reason)
             offers.end(step.connection, offer, now=step.now)
             facts: dict[str, Fact] = {"offer": offer.id, "dataset": str(offer.dataset)}
-            _record(step, EntryKind.RULE_OFFERED, facts | {"ended": True}, reason)
+            step.record(EntryKind.RULE_OFFERED, facts | {"ended": True}, reason)
 
     def deny(
         self,
@@ -254,8 +247,8 @@ class Sharing:
         A dataset can then be found but not read; a project or person can do nothing at all. Only
         an operator does this. Raises AccessDenied, InvalidSharing.
         """
-        with self._step(principal, changes_policy=True) as step:
-            self._check_operator(step)
+        with self._steps.begin(principal, changes_policy=True) as step:
+            step.check_operator()
             checks.reason_given(reason)
             denial = uuid4().hex
             subject, target, actions = _denied(dataset, project, person)
@@ -267,20 +260,20 @@ class Sharing:
             facts: dict[str, Fact] = {"denial": denial, "closes": about, "dataset": target}
             facts |= {"project": project} if project else {}
             closed = {"closed_person": person} if person else {}
-            _record(step, EntryKind.RULE_DENIED, facts, reason, **closed)
+            step.record(EntryKind.RULE_DENIED, facts, reason, **closed)
         return denial
 
     def lift(self, principal: Principal, denial: str, reason: str) -> None:
         """End a denial. Raises AccessDenied, UnknownRecord."""
-        with self._step(principal, changes_policy=True) as step:
-            self._check_operator(step)
+        with self._steps.begin(principal, changes_policy=True) as step:
+            step.check_operator()
             checks.reason_given(reason)
             ended = denial.isalnum() and rules.end(
                 step.connection, f"{GrantKind.DENIAL}:{denial}", now=step.now
             )
             if not ended:
                 raise UnknownRecord(f"There is no denial {denial[:32]!r} in force.")
-            _record(step, EntryKind.RULE_DENIED, {"denial": denial, "ended": True}, reason)
+            step.record(EntryKind.RULE_DENIED, {"denial": denial, "ended": True}, reason)
 
     def why(
         self,
@@ -297,7 +290,7 @@ class Sharing:
         a project. Raises UnknownDataset also for a dataset that the caller may not know of.
         """
         told: Explanation | Problem
-        with self._step(principal) as step:
+        with self._steps.begin(principal) as step:
             try:
                 told = self._explained(step, dataset, action, person, project)
             except (UnknownDataset, UnknownRecord) as unknown:
@@ -311,33 +304,15 @@ class Sharing:
             answer = told.sentence if isinstance(told, Explanation) else told.detail
             about = {"about_person": person, "about_project": project}
             asked = {field: _typed(name) for field, name in about.items() if name is not None}
-            _record(step, EntryKind.ACCESS_EXPLAINED, facts, answer, **asked)
+            step.record(EntryKind.ACCESS_EXPLAINED, facts, answer, **asked)
         if isinstance(told, Problem):
             raise told
         return told
 
-    @contextmanager
-    def _step(self, principal: Principal, *, changes_policy: bool = False) -> Iterator[_Step]:
-        try:
-            with self._database.writing() as connection:
-                if changes_policy:
-                    revision.advance(connection)
-                else:
-                    revision.lock_shared(connection)
-                now = self._clock()
-                current = renew(connection, principal, now=now)
-                yield _Step(connection=connection, now=now, principal=current)
-        except AccessDenied as refusal:
-            # What was refused is rolled back; that it was tried is kept.
-            with self._database.writing() as connection:
-                step = _Step(connection=connection, now=self._clock(), principal=principal)
-                _record(step, EntryKind.SHARING_REFUSED, {}, refusal.detail)
-            raise
-
     def _move(
         self, principal: Principal, request_id: str, after: RequestState, reason: str
     ) -> ShareRequest:
-        with self._step(principal) as step:
+        with self._steps.begin(principal) as step:
             request = self._readable(step, request_id)
             self._check_mover(step, request, requests.MOVED_BY[after])
             checks.storable(reason)
@@ -346,7 +321,7 @@ class Sharing:
             return self._moved(step, request, after, reason)
 
     def _moved(
-        self, step: _Step, request: ShareRequest, after: RequestState, reason: str
+        self, step: Step, request: ShareRequest, after: RequestState, reason: str
     ) -> ShareRequest:
         """Move a request; deciding on one that nobody took up takes it up first."""
         decided = requests.NEXT_STATES[RequestState.IN_REVIEW] - {RequestState.CANCELLED}
@@ -359,37 +334,38 @@ class Sharing:
         return request
 
     def _checked(
-        self, step: _Step, project: Project, draft: RequestDraft
+        self, step: Step, project: Project, draft: RequestDraft
     ) -> tuple[Scope, tuple[str, ...]]:
         # Who may find a dataset may ask for it; to others it does not exist.
-        if not self._allowed(step, Action.DISCOVER, draft.dataset):
+        if not step.allows(Action.DISCOVER, draft.dataset):
             raise unknown_dataset(str(draft.dataset))
         return checks.of_draft(step.connection, self._places, project, draft, now=step.now)
 
     def _explained(
         self,
-        step: _Step,
+        step: Step,
         dataset: DatasetAddress,
         action: Action,
         person: str | None,
         project: str | None,
     ) -> Explanation:
-        if not self._may_know_of(step, dataset):
+        if not step.may_know_of(dataset):
             raise unknown_dataset(str(dataset))
         try:
             about = self._about(step, dataset, person, project)
         except Unauthenticated as absence:
             return explanations.of_absence(absence)
-        return explanations.why(
+        told = explanations.why(
             step.connection, self._decision_point, about, action, str(dataset), now=step.now
         )
+        return words.explained(told, self._places)
 
     def _about(
-        self, step: _Step, dataset: DatasetAddress, person: str | None, project: str | None
+        self, step: Step, dataset: DatasetAddress, person: str | None, project: str | None
     ) -> explanations.About:
         if person is None and project is None:
             return explanations.of_caller(step.principal)
-        if not self._oversees(step, dataset):
+        if not step.oversees(dataset):
             raise AccessDenied(
                 "Only owners and auditors of a dataset may ask about others.",
                 next_step="Leave the person and the project out to ask about yourself.",
@@ -398,64 +374,21 @@ class Sharing:
             raise RequestMalformed("Name both the person and the project that they act in.")
         return explanations.of_member(step.connection, person, project, now=step.now)
 
-    def _readable(self, step: _Step, request_id: str) -> ShareRequest:
+    def _readable(self, step: Step, request_id: str) -> ShareRequest:
         request = requests.read(step.connection, request_id)
-        if not _is_own(step, request.project) and not self._oversees(step, request.dataset):
+        if not step.is_own(request.project) and not step.oversees(request.dataset):
             raise requests.unknown(request_id)
         return request
 
-    def _check_mover(self, step: _Step, request: ShareRequest, mover: Mover) -> None:
+    def _check_mover(self, step: Step, request: ShareRequest, mover: Mover) -> None:
         if mover is Mover.OWNER:
-            self._check_owner(step, request.dataset)
+            step.check_owner(request.dataset)
             checks.not_an_asker(step.connection, request, step.principal.person_id, now=step.now)
-        elif not _is_own(step, request.project):
+        elif not step.is_own(request.project):
             raise AccessDenied(
                 f"Only the project {request.project} can do that with its request.",
                 next_step="Send a token of that project.",
             )
-
-    def _check_owner(self, step: _Step, dataset: DatasetAddress) -> None:
-        decision = self._decide(step, Action.DECIDE_REQUEST, str(dataset))
-        enforcement.require(decision, next_step=f"An owner at {dataset.organisation} can do this.")
-
-    def _check_operator(self, step: _Step) -> None:
-        decision = self._decide(step, Action.ADMINISTER, rules.ANY)
-        enforcement.require(decision, next_step="An operator of the marketplace can do this.")
-
-    def _decide(self, step: _Step, action: Action, dataset: str) -> Decision:
-        return enforcement.decide(
-            step.connection, self._decision_point, step.principal, action, dataset, now=step.now
-        )
-
-    def _allowed(self, step: _Step, action: Action, dataset: DatasetAddress) -> bool:
-        return self._decide(step, action, str(dataset)).allowed
-
-    def _oversees(self, step: _Step, dataset: DatasetAddress) -> bool:
-        return any(
-            self._allowed(step, action, dataset) for action in (Action.DECIDE_REQUEST, Action.AUDIT)
-        )
-
-    def _overseen(self, step: _Step, datasets: set[str]) -> set[str]:
-        return {name for name in datasets if self._oversees(step, DatasetAddress.parse(name))}
-
-    def _may_know_of(self, step: _Step, dataset: DatasetAddress) -> bool:
-        if releases.latest(step.connection, dataset) is None:
-            return False
-        known_by = (Action.DISCOVER, Action.QUERY, Action.DECIDE_REQUEST)
-        return any(self._allowed(step, action, dataset) for action in known_by)
-
-
-def _project(step: _Step) -> Project:
-    if step.principal.project is None:
-        raise InvalidSharing(
-            "Data is asked for by a project, and this token belongs to a role.",
-            next_step="Send a token of the project that needs the data.",
-        )
-    return projects.get(step.connection, step.principal.project)
-
-
-def _is_own(step: _Step, project: str) -> bool:
-    return step.principal.project == project
 
 
 def _denied(
@@ -480,7 +413,7 @@ def _with_suspension(connection: Connection, agreement: Agreement) -> Agreement:
     return msgspec.structs.replace(agreement, suspended_by=gone)
 
 
-def _record_move(step: _Step, request: ShareRequest) -> None:
+def _record_move(step: Step, request: ShareRequest) -> None:
     moved = request.moves[-1]
     facts: dict[str, Fact] = {
         "request": request.id,
@@ -489,10 +422,10 @@ def _record_move(step: _Step, request: ShareRequest) -> None:
         "before": moved.before.value,
         "after": moved.after.value,
     }
-    _record(step, EntryKind.REQUEST_MOVED, facts, moved.why)
+    step.record(EntryKind.REQUEST_MOVED, facts, moved.why)
 
 
-def _record_agreement(step: _Step, agreement: Agreement, replaced: Agreement | None) -> None:
+def _record_agreement(step: Step, agreement: Agreement, replaced: Agreement | None) -> None:
     facts: dict[str, Fact] = {
         "agreement": agreement.id,
         "request": agreement.request,
@@ -501,29 +434,14 @@ def _record_agreement(step: _Step, agreement: Agreement, replaced: Agreement | N
         "scope": msgspec.to_builtins(agreement.terms.scope),
         "actions": [action.value for action in agreement.terms.actions],
         "output_tier": agreement.terms.output_tier.value,
+        "result_limit": msgspec.to_builtins(agreement.terms.result_limit),
         "last_day": agreement.last_day.isoformat(),
         "replaces": replaced.id if replaced is not None else None,
     }
     kind = EntryKind.AGREEMENT_MADE if replaced is None else EntryKind.AGREEMENT_REVISED
-    _record(step, kind, facts, agreement.terms.reason)
-
-
-def _record_reading(step: _Step, what: str, found: int) -> None:
-    facts: dict[str, Fact] = {"what": what, "found": found}
-    _record(step, EntryKind.SHARING_READ, facts | {"project": step.principal.project or ""}, "")
+    step.record(kind, facts, agreement.terms.reason)
 
 
 def _typed(text: str) -> str:
     """What somebody typed, in a form and a length that the log can keep."""
     return text[:_LONGEST_TYPED].encode(errors="backslashreplace").decode()
-
-
-def _record(
-    step: _Step, kind: EntryKind, facts: dict[str, Fact], reason: str, **about: str
-) -> None:
-    person = {
-        "person": step.principal.person_id,
-        "name": step.principal.person_name,
-        "reason": reason,
-    }
-    record(step.connection, Entry(kind=kind, facts=facts, person=person | about), now=step.now)

@@ -7,30 +7,7 @@ from datetime import date, datetime
 
 import msgspec
 
-
-class AllRows(msgspec.Struct, frozen=True, tag="all_rows"):
-    """Every row."""
-
-
-class RowsInPlaces(msgspec.Struct, frozen=True, tag="rows_in_places"):
-    """The rows of these places, each by name or code."""
-
-    places: tuple[str, ...]
-
-
-class RowsWithValues(msgspec.Struct, frozen=True, tag="rows_with_values"):
-    """The rows whose `column` holds one of `values`."""
-
-    column: str
-    values: tuple[str, ...]
-
-
-class ScopeOfTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What of one table: columns by name (`*` for all that there are today) and rows."""
-
-    table: str
-    columns: tuple[str, ...] = ("*",)
-    rows: AllRows | RowsInPlaces | RowsWithValues = AllRows()
+from marketplace.wire.scope import ScopeOfTable
 
 
 class ShareRequestForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,12 +49,17 @@ class ShareRequestForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ApprovalForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An owner's yes: as asked, or less where `scope` or `last_day` say so."""
+    """An owner's yes: as asked, or less where `scope` or `last_day` say so.
+
+    `most_rows` and `most_bytes` are the most that one result may have.
+    """
 
     reason: str
     scope: tuple[ScopeOfTable, ...] | None = None
     last_day: date | None = None
     output_tier: str = "rows"
+    most_rows: int | None = None
+    most_bytes: int | None = None
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,7 +79,10 @@ class RequestMove(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShareRequestDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it stands. `asked` is its scope written out; `flags` are for the owner to weigh."""
+    """A request as it stands. `asked` is its scope written out; `flags` are for the owner to weigh.
+
+    `what` says the scope in sentences.
+    """
 
     id: str
     project: str
@@ -105,6 +90,7 @@ class ShareRequestDescription(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     draft: ShareRequestForm
     asked: tuple[ScopeOfTable, ...]
+    what: tuple[str, ...]
     flags: tuple[str, ...]
     asked_at: datetime
     moves: tuple[RequestMove, ...]
@@ -113,7 +99,8 @@ class ShareRequestDescription(msgspec.Struct, frozen=True, kw_only=True):
 class AgreementDescription(msgspec.Struct, frozen=True, kw_only=True):
     """What a project may do with a dataset, until `ends_at`.
 
-    `state` is how it stands now; `suspended_by` says what the newest release no longer has.
+    `state` is how it stands now; `suspended_by` says what the newest release no longer has so.
+    `what` says in sentences what the scope and the limits of a result come to.
     """
 
     id: str
@@ -122,6 +109,7 @@ class AgreementDescription(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     state: str
     scope: tuple[ScopeOfTable, ...]
+    what: tuple[str, ...]
     actions: tuple[str, ...]
     output_tier: str
     reason: str

@@ -4,7 +4,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import get_args
@@ -18,7 +19,7 @@ from catalogue.errors import ContractBroken
 from marketplace.cli import choices, main, screen
 from marketplace.cli.application import application
 from marketplace.cli.failures import exit_code_of
-from marketplace.cli.scope import Wanted, rows_in_words
+from marketplace.cli.scope import Wanted
 from marketplace.cli.screen import clean, end_of
 from marketplace.client.errors import InvalidCall
 from marketplace.errors import FileUnreadable, StatementRefused
@@ -31,7 +32,25 @@ from marketplace.sharing.vocabulary import (
     PublicBenefit,
     Schedule1,
 )
-from marketplace.wire import RowsInPlaces, RowsWithValues, ShareRequestForm
+from marketplace.wire import (
+    AtLeast,
+    AtMost,
+    Constant,
+    FirstCharacters,
+    KeyedHash,
+    MaskedColumn,
+    MonthOnly,
+    NoValue,
+    PostcodeDistrict,
+    RowsBetweenDays,
+    RowsInPlaces,
+    RowsInRange,
+    RowsMeetingAll,
+    RowsWithValues,
+    ScopeOfTable,
+    ShareRequestForm,
+    YearOnly,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 UNUSED_PORT = "http://127.0.0.1:9"
@@ -180,17 +199,94 @@ def test_the_form_that_the_readme_of_sharing_shows_is_one(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "said", ["council", "council=", "=Leeds", "council=Leeds,", "council=,Leeds", ""]
+    "said",
+    [
+        *("council", "council=", "=Leeds", "council=Leeds,", "council=,Leeds", ""),
+        *("rent>5", "rent>=", "rent>=dear", "<=5", "placed_on>=2024-02-30", "rent<>5"),
+    ],
 )
-def test_rows_are_not_chosen_by_a_value_that_was_not_given(said: str):
-    with pytest.raises(InvalidCall, match="does not say which values"):
-        Wanted(where=said).tables("leeds.payments")
+def test_rows_are_not_chosen_by_what_was_not_said(said: str):
+    with pytest.raises(InvalidCall, match="does not say which rows"):
+        Wanted(rows=(said,)).tables("leeds.payments")
 
 
-def test_rows_are_chosen_by_values_of_a_column_and_told_with_their_quotes():
-    (chosen,) = Wanted(where="council=Leeds, York").tables("leeds.payments")
-    assert chosen.rows == RowsWithValues("council", ("Leeds", "York"))
-    assert rows_in_words(chosen.rows) == 'rows where council is "Leeds" or "York"'
+@pytest.mark.parametrize(
+    ("said", "rows"),
+    [
+        (("council=Leeds, York",), RowsWithValues("council", ("Leeds", "York"))),
+        (("note=a>=b",), RowsWithValues("note", ("a>=b",))),
+        (("rent<=1200.50",), RowsInRange("rent", None, Decimal("1200.50"))),
+        (("rent>=5", "rent<=9"), RowsInRange("rent", Decimal(5), Decimal(9))),
+        (("paid>=20240401",), RowsInRange("paid", Decimal(20240401))),
+        (
+            ("placed_on>=2024-04-01", "placed_on<=2025-03-31"),
+            RowsBetweenDays("placed_on", date(2024, 4, 1), date(2025, 3, 31)),
+        ),
+        (
+            ("rent>=5", "rent>=7", "council=Leeds"),
+            RowsMeetingAll(
+                (
+                    RowsInRange("rent", Decimal(5)),
+                    RowsInRange("rent", Decimal(7)),
+                    RowsWithValues("council", ("Leeds",)),
+                )
+            ),
+        ),
+    ],
+)
+def test_rows_are_chosen_by_values_ranges_and_days_that_all_hold(
+    said: tuple[str, ...], rows: object
+):
+    (chosen,) = Wanted(rows=said).tables("leeds.payments")
+    assert chosen.rows == rows
+
+
+def test_rows_of_a_place_are_chosen_further_by_a_column():
+    (chosen,) = Wanted(place=("Leeds",), rows=("rent<=5",)).tables("leeds.payments")
+    assert chosen.rows == RowsMeetingAll(
+        (RowsInPlaces(("Leeds",)), RowsInRange("rent", None, Decimal(5)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "mask"),
+    [
+        ("nino=hash:nino", KeyedHash("nino")),
+        ("nino=hash", KeyedHash()),
+        ("postcode=district", PostcodeDistrict()),
+        ("born=year", YearOnly()),
+        ("born=month", MonthOnly()),
+        ("name=first:3", FirstCharacters(3)),
+        ("income=top:100000", AtMost(Decimal(100000))),
+        ("income=bottom:0.5", AtLeast(Decimal("0.5"))),
+        ("note=null", NoValue()),
+        ("note=constant:a=b:c", Constant("a=b:c")),
+    ],
+)
+def test_a_mask_is_said_in_a_word(said: str, mask: object):
+    (chosen,) = Wanted(mask=(said,)).tables("leeds.payments")
+    assert chosen.masks == (MaskedColumn(said.partition("=")[0], mask),)
+
+
+@pytest.mark.parametrize(
+    "said", ["nino", "nino=", "=hash", "nino=scramble", "name=first", "name=first:x", "a=top:x"]
+)
+def test_a_mask_that_is_not_known_is_not_passed_over(said: str):
+    with pytest.raises(InvalidCall, match="does not say how which column"):
+        Wanted(mask=(said,)).tables("leeds.payments")
+
+
+def test_an_approval_keeps_the_rows_and_masks_asked_for_that_it_says_nothing_of():
+    hashed, young = MaskedColumn("nino", KeyedHash("nino")), MaskedColumn("born", YearOnly())
+    asked = ScopeOfTable(
+        table="payments",
+        rows=RowsInPlaces(("Leeds",)),
+        masks=(hashed, MaskedColumn("b", NoValue())),
+    )
+    said = Wanted(column=("nino", "born"), mask=("born=year",))
+    assert said.tables("leeds.payments", (asked,)) == (
+        ScopeOfTable("payments", ("nino", "born"), RowsInPlaces(("Leeds",)), (hashed, young)),
+    )
 
 
 @pytest.mark.parametrize(

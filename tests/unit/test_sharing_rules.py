@@ -1,12 +1,34 @@
 """The rules on a request that a machine can check; the states of a request; scopes and widths."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
-from access_policies.scope import AllRows, RowScope, RowsInPlaces, RowsWithValues, TableScope
+from access_policies.scope import (
+    AllRows,
+    AtLeast,
+    AtMost,
+    ColumnType,
+    Constant,
+    FirstCharacters,
+    KeyedHash,
+    Mask,
+    MaskedColumn,
+    MonthOnly,
+    NoValue,
+    PostcodeDistrict,
+    RowsBetweenDays,
+    RowScope,
+    RowsInPlaces,
+    RowsInRange,
+    RowsMeetingAll,
+    RowsWithValues,
+    TableScope,
+    YearOnly,
+)
 from access_policies.vocabulary import Action, Audience
 from catalogue.address import DatasetAddress
 from catalogue.errors import UnknownPlace
@@ -14,7 +36,7 @@ from catalogue.places import Places
 from catalogue.table_schema import Column, Sensitivity, TableSchema
 from marketplace.errors import InvalidSharing
 from marketplace.identity.projects import Project
-from marketplace.sharing import legal, scopes
+from marketplace.sharing import legal, narrowing, scopes
 from marketplace.sharing.draft import RequestDraft
 from marketplace.sharing.gateways import gateways
 from marketplace.sharing.requests import MOVED_BY, NEXT_STATES, RequestState
@@ -217,15 +239,15 @@ def table(
 
 
 def test_a_star_becomes_the_columns_of_today_in_the_contracts_order(places: Places):
-    (resolved,) = scopes.resolve(table("*"), CONTRACTS, places)
+    (resolved,) = scopes.resolve(table("*"), CONTRACTS, places, project="squad")
     assert resolved.columns == ("area", "households", "rate")
-    (some,) = scopes.resolve(table("rate", "area"), CONTRACTS, places)
+    (some,) = scopes.resolve(table("rate", "area"), CONTRACTS, places, project="squad")
     assert some.columns == ("area", "rate")
 
 
 def test_places_become_codes_whatever_they_were_called(places: Places):
     written = table("*", rows=RowsInPlaces(places=("Sheffield", "E08000019", "E08000039", "Leeds")))
-    (resolved,) = scopes.resolve(written, CONTRACTS, places)
+    (resolved,) = scopes.resolve(written, CONTRACTS, places, project="squad")
     assert isinstance(resolved.rows, RowsInPlaces)
     assert len(resolved.rows.places) == 2
     assert places.codes(resolved.rows.places[0]) >= {"E08000019", "E08000039"}
@@ -233,7 +255,20 @@ def test_places_become_codes_whatever_they_were_called(places: Places):
 
 def test_an_unknown_place_is_refused(places: Places):
     with pytest.raises(UnknownPlace):
-        scopes.resolve(table("*", rows=RowsInPlaces(places=("Atlantis",))), CONTRACTS, places)
+        scopes.resolve(
+            table("*", rows=RowsInPlaces(places=("Atlantis",))), CONTRACTS, places, project="squad"
+        )
+
+
+IN_SHEFFIELD = RowsInPlaces(places=("E08000039",))
+IN_SOUTH_YORKSHIRE = RowsInPlaces(places=("E47000002",))
+LARGE = RowsWithValues(column="households", values=("1", "2"))
+FIVE_TO_NINE = RowsInRange("households", Decimal(5), Decimal(9))
+
+
+def masked(column: str, mask: Mask, *shown: str) -> tuple[TableScope, ...]:
+    """A scope of all rows that masks a column; of that column alone unless others are named."""
+    return (TableScope("housing", shown or (column,), AllRows(), (MaskedColumn(column, mask),)),)
 
 
 @pytest.mark.parametrize(
@@ -248,20 +283,31 @@ def test_an_unknown_place_is_refused(places: Places):
         (table("*", rows=RowsInPlaces(places=())), "no place is named"),
         (table("*", rows=RowsWithValues(column="x", values=("1",))), 'no column "x"'),
         (table("*", rows=RowsWithValues(column="area", values=())), "no value is named"),
+        (table("*", rows=RowsWithValues("households", ("07",))), 'write "7"'),
+        (table("*", rows=RowsWithValues("households", ("many",))), "is not how a BIGINT"),
+        (table("*", rows=RowsInRange("area", Decimal(1))), "a range is of numbers"),
+        (table("*", rows=RowsInRange("households")), "has no bound"),
+        (table("*", rows=RowsInRange("households", Decimal("NaN"))), "is not a number"),
+        (table("*", rows=RowsInRange("households", Decimal("1e9"))), "is not a number"),
+        (table("*", rows=RowsInRange("households", Decimal(2), Decimal(1))), "ends before"),
+        (table("*", rows=RowsBetweenDays("area", TODAY)), "days are those of a date"),
+        (table("*", rows=RowsMeetingAll((LARGE,))), "fewer than two"),
+        (masked("area", YearOnly()), "is taken of a date"),
+        (masked("area", AtMost(Decimal(1))), "A bound is a number"),
+        (masked("households", AtMost(Decimal("1.5"))), "A bound is a number"),
+        (masked("households", Constant("many")), "A constant is a value of its column"),
+        (masked("area", FirstCharacters(0)), "from 1 to"),
+        (masked("area", KeyedHash("not a name")), "a named kind of identifier"),
+        (masked("area", NoValue(), "rate"), "not among those shown"),
     ],
 )
 def test_a_scope_that_does_not_fit_is_refused_with_a_line(
     places: Places, written: tuple[TableScope, ...], part: str
 ):
     with pytest.raises(InvalidSharing) as refused:
-        scopes.resolve(written, CONTRACTS, places)
+        scopes.resolve(written, CONTRACTS, places, project="squad")
     (line,) = refused.value.lines
     assert part in line
-
-
-IN_SHEFFIELD = RowsInPlaces(places=("E08000039",))
-IN_SOUTH_YORKSHIRE = RowsInPlaces(places=("E47000002",))
-LARGE = RowsWithValues(column="households", values=("1", "2"))
 
 
 @pytest.mark.parametrize(
@@ -281,20 +327,94 @@ LARGE = RowsWithValues(column="households", values=("1", "2"))
         (RowsWithValues(column="rate", values=("1",)), LARGE, True),
         (LARGE, IN_SHEFFIELD, True),
         (IN_SHEFFIELD, LARGE, True),
+        (LARGE, FIVE_TO_NINE, True),
+        (RowsInRange("households", Decimal(6), Decimal(9)), FIVE_TO_NINE, False),
+        (RowsInRange("households", Decimal(5), Decimal("9.5")), FIVE_TO_NINE, True),
+        (RowsInRange("households", Decimal(6)), FIVE_TO_NINE, True),
+        (RowsInRange("rate", Decimal(6), Decimal(9)), FIVE_TO_NINE, True),
+        (FIVE_TO_NINE, RowsInRange("households", Decimal("4.9")), False),
+        (RowsBetweenDays("day", TODAY, TODAY), RowsBetweenDays("day", None, TODAY), False),
+        (RowsBetweenDays("day", None, TODAY), RowsBetweenDays("day", TODAY, TODAY), True),
+        (RowsMeetingAll((IN_SHEFFIELD, FIVE_TO_NINE)), IN_SHEFFIELD, False),
+        (RowsMeetingAll((FIVE_TO_NINE, IN_SHEFFIELD)), RowsMeetingAll((IN_SHEFFIELD, LARGE)), True),
+        (IN_SHEFFIELD, RowsMeetingAll((IN_SHEFFIELD, FIVE_TO_NINE)), True),
     ],
 )
 def test_rows_may_become_fewer_and_never_more(
     places: Places, given: RowScope, asked: RowScope, wider: bool
 ):
-    found = scopes.wider(table("area", rows=given), table("area", rows=asked), places)
+    found = narrowing.beyond(table("area", rows=given), table("area", rows=asked), places)
     assert bool(found) is wider
 
 
 def test_columns_and_tables_may_become_fewer_and_never_more(places: Places):
     asked = table("area", "rate")
-    assert scopes.wider(table("rate"), asked, places) == ()
-    assert len(scopes.wider(table("rate", "households"), asked, places)) == 1
-    assert len(scopes.wider(table("rate") + table("illness", name="people"), asked, places)) == 1
+    assert narrowing.beyond(table("rate"), asked, places) == ()
+    assert len(narrowing.beyond(table("rate", "households"), asked, places)) == 1
+    assert (
+        len(narrowing.beyond(table("rate") + table("illness", name="people"), asked, places)) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "wider"),
+    [
+        (YearOnly(), None, False),
+        (None, YearOnly(), True),
+        (YearOnly(), MonthOnly(), False),
+        (MonthOnly(), YearOnly(), True),
+        (NoValue(), KeyedHash("nino", "squad"), False),
+        (Constant("x"), NoValue(), True),
+        (KeyedHash("nino", "squad"), KeyedHash("nino", "other"), True),
+        (AtMost(Decimal(5)), AtMost(Decimal(9)), False),
+        (AtMost(Decimal(9)), AtMost(Decimal(5)), True),
+        (AtLeast(Decimal(9)), AtLeast(Decimal(5)), False),
+        (AtMost(Decimal(5)), AtLeast(Decimal(5)), True),
+        (FirstCharacters(1), FirstCharacters(2), False),
+        (FirstCharacters(1), PostcodeDistrict(), True),
+    ],
+)
+def test_a_mask_may_become_stronger_and_never_weaker(
+    places: Places, given: Mask | None, asked: Mask | None, wider: bool
+):
+    found = narrowing.beyond(shown_by(given), shown_by(asked), places)
+    assert bool(found) is wider
+
+
+def shown_by(mask: Mask | None) -> tuple[TableScope, ...]:
+    return table("area") if mask is None else masked("area", mask)
+
+
+def test_a_hash_is_by_the_key_of_the_project_that_asks_whatever_its_form_says(places: Places):
+    written = shown_by(KeyedHash("uprn", "the_others"))
+    (resolved,) = scopes.resolve(written, CONTRACTS, places, project="squad")
+    assert resolved.mask("area") == KeyedHash("uprn", "squad")
+    assert resolved.types == (ColumnType("area", "VARCHAR"),)
+    with pytest.raises(InvalidSharing, match="does not fit"):
+        scopes.resolve(written, CONTRACTS, places, project=None)
+
+
+def test_the_contract_says_what_kind_of_identifier_a_column_holds(places: Places):
+    marked = TableSchema(columns=(Column(name="area", type="VARCHAR", identifier="uprn"),))
+    (resolved,) = scopes.resolve(
+        shown_by(KeyedHash()), {"housing": marked}, places, project="squad"
+    )
+    assert resolved.mask("area") == KeyedHash("uprn", "squad")
+    for mask, contract in ((KeyedHash("nino"), marked), (KeyedHash(), CONTRACTS["housing"])):
+        with pytest.raises(InvalidSharing):
+            scopes.resolve(shown_by(mask), {"housing": contract}, places, project="squad")
+
+
+def test_a_column_that_changed_its_type_since_suspends_what_rests_on_it(places: Places):
+    written = (TableScope("housing", ("area",), FIVE_TO_NINE),)
+    agreed = scopes.resolve(written, CONTRACTS, places, project="squad")
+    columns = tuple(
+        msgspec.structs.replace(column, type="DOUBLE") if column.name == "households" else column
+        for column in CONTRACTS["housing"].columns
+    )
+    (told,) = scopes.gone_from(agreed, {"housing": TableSchema(columns=columns)})
+    assert told == 'The column "households" is DOUBLE where BIGINT was agreed.'
+    assert scopes.gone_from(agreed, CONTRACTS) == ()
 
 
 def test_a_star_in_an_approval_is_what_was_asked_and_not_what_was_added_since(places: Places):
