@@ -66,26 +66,30 @@ class Marketplace:
         self.scratch.close()
 
 
-def open_marketplace(settings: Settings, *, clock: Clock = system_clock) -> Marketplace:
+def open_marketplace(
+    settings: Settings, *, clock: Clock = system_clock, prepared: bool = False
+) -> Marketplace:
     """Open the marketplace on its data, bringing the database's schema up to date.
 
-    No worker is started yet: the first statement does that, or `workers.start()`. Raises StoreUnfit
-    where the object store cannot keep the publish protocol's promises.
+    Where it was `prepared` by another process a moment ago, schema and store are not looked at
+    again. No worker is started yet: the first statement does that, or `workers.start()`. Raises
+    StoreUnfit where the object store cannot keep the publish protocol's promises.
     """
     with ExitStack() as undo:
-        marketplace = _compose(settings, clock, undo)
+        marketplace = _compose(settings, clock, undo, prepared=prepared)
         marketplace.audit.start()
         undo.pop_all()
     return marketplace
 
 
-def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
+def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: bool) -> Marketplace:
     folders = _Folders(settings.data)
     database = open_database(settings.database_url)
     undo.callback(database.close)
-    database.migrate()
     store = open_store(settings.store_location, endpoint=settings.s3_endpoint)
-    store.probe()
+    if not prepared:
+        database.migrate()
+        store.probe()
     cache = VerifiedCache(store, folders.cache, settings.cache_limit)
     places = Places.load()
     decision_point = DecisionPoint()
@@ -174,9 +178,11 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack) -> Marketplace:
 
 
 @contextmanager
-def opened(settings: Settings, *, clock: Clock = system_clock) -> Iterator[Marketplace]:
-    """The marketplace for the length of a block."""
-    marketplace = open_marketplace(settings, clock=clock)
+def opened(
+    settings: Settings, *, clock: Clock = system_clock, prepared: bool = False
+) -> Iterator[Marketplace]:
+    """The marketplace for the length of a block; see `open_marketplace`."""
+    marketplace = open_marketplace(settings, clock=clock, prepared=prepared)
     try:
         yield marketplace
     finally:

@@ -1,7 +1,7 @@
 """The marketplace on a socket, served by uvicorn."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 
@@ -9,7 +9,7 @@ import uvicorn
 
 from marketplace.app import create_app
 from marketplace.bootstrap import Marketplace
-from marketplace.errors import SettingInvalid
+from marketplace.listening import bind
 
 # Longer than a client keeps an idle connection, so that it does not write into one being closed.
 _KEEP_ALIVE_SECONDS = 75
@@ -21,14 +21,24 @@ _BACKLOG = 1024
 _GRACE_SECONDS = 30
 
 
-def run_server(marketplace: Marketplace, host: str, port: int) -> None:
+def run_server(
+    marketplace: Marketplace,
+    host: str,
+    port: int,
+    *,
+    shared: bool = False,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until the process is told to stop; calls that are running may end first.
 
+    `shared` serves beside other processes on the same port; `ready` is called once it listens.
     Raises SettingInvalid where the address cannot be listened on, and ConfinementMissing where the
     operator requires a sandbox that this kernel lacks.
     """
     marketplace.workers.start()
-    with listen(host, port) as listener:
+    with listen(host, port, shared=shared) as listener:
+        # A call made before the server is up waits in the socket's queue.
+        ready()
         _server(marketplace).run([listener])
 
 
@@ -47,22 +57,13 @@ def running(marketplace: Marketplace) -> Iterator[str]:
             thread.join()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address (port 0: any that is free). Raises SettingInvalid."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends small answers without delay only on sockets that say they are TCP, which those
-    # of socket.create_server do not; it is 40 ms on every call.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise SettingInvalid(
-            f"The service cannot listen on {host} port {port}: {error.strerror}.",
-            next_step="Choose another port with --port, or stop what listens there.",
-        ) from None
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket that listens on an address (port 0: any that is free). Raises SettingInvalid.
+
+    `shared` listens beside other processes of the service on the same port.
+    """
+    listener = bind(host, port, shared=shared)
+    listener.listen(_BACKLOG)
     return listener
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -18,7 +19,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     SQLAlchemy URL and `store` a folder or `s3://bucket/prefix`; both default to places in `data`.
     Sizes are in bytes, times in seconds.
 
-    `queries_at_once` are queries on their way in one process, whether they wait, run or are read;
+    HTTP is served on `port` by so many `processes`, among which the kernel deals connections. What
+    is granted to the service is divided by the processes that it has; places for one person are
+    granted in each.
+
+    `queries_at_once` are queries on their way, whether they wait, run or are read;
     `query_workers` of them run, `query_line` wait. Workers that nobody asks are kept warm while all
     hold `query_memory_in_all` together; `query_memory` bounds each one. A query that would have to
     read more than `query_scan_limit` is refused before it runs.
@@ -33,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     s3_endpoint: str = ""
     host: str = "127.0.0.1"
     port: int = 8400
+    processes: Annotated[int, msgspec.Meta(ge=1)] = 1
     flight_port: int = 0
     flight_tls_certificate: Path | None = None
     flight_tls_key: Path | None = None
@@ -84,7 +90,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **given: object)
             values[field.name] = text
     values.update({name: value for name, value in given.items() if value is not None})
     try:
-        return msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=decode_path)
     except msgspec.ValidationError as error:
         name = str(error).rpartition("$.")[2].rstrip("`") or "a setting"
         raise SettingInvalid(
@@ -93,7 +99,8 @@ def read_settings(environment: Mapping[str, str] | None = None, **given: object)
         ) from None
 
 
-def _decode(kind: type, value: object) -> object:
+def decode_path(kind: type, value: object) -> object:
+    """A folder or file of the settings from its text, made absolute; a hook of msgspec."""
     if kind is Path:
         return Path(str(value)).expanduser().absolute()
     raise NotImplementedError(kind)

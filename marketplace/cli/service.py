@@ -1,16 +1,18 @@
 """`marketplace serve` and `marketplace demo`."""
 
-import logging
 import shlex
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from marketplace.cli.screen import say, show_facts
 from marketplace.cli.server_parts import need_server
+
+if TYPE_CHECKING:
+    from marketplace.settings import Settings
 
 # The demo's world has a file with the token of each of its people.
 TOKENS = "tokens"
@@ -21,8 +23,10 @@ def serve(
     data: Annotated[Path | None, Parameter(env_var="MARKETPLACE_DATA")] = None,
     host: str | None = None,
     port: int | None = None,
+    flight_port: int | None = None,
+    processes: int | None = None,
 ) -> None:
-    """Serve the marketplace over HTTP until it is stopped.
+    """Serve the marketplace over HTTP, and Flight SQL where a port is given, until it is stopped.
 
     Every other setting is read from the environment: MARKETPLACE_DATABASE, MARKETPLACE_STORE and
     the rest.
@@ -34,22 +38,37 @@ def serve(
     host
         Where to listen; only this machine unless set.
     port
-        The port, 8400 unless set.
+        The port for HTTP, 8400 unless set.
+    flight_port
+        The port for Flight SQL, which is served only where this is set.
+    processes
+        How many processes serve HTTP on the one port.
     """
     need_server()
-    from marketplace.bootstrap import opened
-    from marketplace.serve import run_server
+    from marketplace.service_log import configure_log
     from marketplace.settings import read_settings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("alembic", "casbin", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    settings = read_settings(data=data, host=host, port=port)
+    configure_log()
+    settings = read_settings(
+        data=data, host=host, port=port, flight_port=flight_port, processes=processes
+    )
+    if settings.processes > 1 or settings.flight_port:
+        from marketplace.supervisor import supervise
+
+        supervise(settings, ready=_announce)
+    else:
+        _serve_alone(settings)
+
+
+def _serve_alone(settings: "Settings") -> None:
+    """Serve HTTP in this process."""
+    from marketplace.bootstrap import opened
+    from marketplace.serve import run_server
+
     # A supervisor's request to stop ends the service as orderly as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), opened(settings) as marketplace:
-        _announce(f"http://{settings.host}:{settings.port}", settings.data)
-        run_server(marketplace, settings.host, settings.port)
+        run_server(marketplace, settings.host, settings.port, ready=lambda: _announce(settings))
 
 
 def demo(*, keep: Path | None = None) -> None:
@@ -67,14 +86,13 @@ def demo(*, keep: Path | None = None) -> None:
     tell(keep)
 
 
-def _announce(url: str, data: Path) -> None:
-    show_facts(
-        [
-            ("API", f"{url}/api/v1"),
-            ("Documentation", f"{url}/docs"),
-            ("Data", data),
-        ]
-    )
+def _announce(settings: "Settings") -> None:
+    url, data = f"http://{settings.host}:{settings.port}", settings.data
+    facts = [("API", f"{url}/api/v1"), ("Documentation", f"{url}/docs"), ("Data", data)]
+    if settings.flight_port:
+        scheme = "grpc+tls" if settings.flight_tls_certificate else "grpc"
+        facts.insert(1, ("Flight SQL", f"{scheme}://{settings.host}:{settings.flight_port}"))
+    show_facts(facts)
     tokens = data / TOKENS
     say("")
     if tokens.is_dir():
