@@ -27,12 +27,16 @@ from marketplace.identity.tokens import renew
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetView:
-    """A dataset as one caller sees it; `readable` and `reason` answer whether a query would work."""
+    """A dataset as one caller sees it; `readable` and `reason` answer whether a query would work.
+
+    `agreed` is what such a query has of each table that it may read.
+    """
 
     dataset: Dataset
     release: Release
     readable: bool
     reason: str
+    agreed: tuple[TableScope, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +86,13 @@ class Discovery:
             self._record(connection, principal, str(address), int(found))
         if described is None or release is None or not allowed:
             raise unknown(str(address))
+        scopes = (_scope(query, table) for table in release.tables)
         return DatasetView(
-            dataset=described, release=release, readable=query.allowed, reason=query.reason
+            dataset=described,
+            release=release,
+            readable=query.allowed,
+            reason=query.reason,
+            agreed=tuple(scope for scope in scopes if scope is not None),
         )
 
     def known(
@@ -185,17 +194,23 @@ def unknown(name: str) -> UnknownDataset:
 
 def _columns(query: Decision, table: ReleaseTable) -> tuple[Column, ...] | None:
     """The columns that a query has of a table, with their types there; None where it has none."""
+    scope = _scope(query, table)
+    if scope is None:
+        return None
+    named = {column.name: column for column in table.schema.columns}
+    return tuple(shown_under(scope, named[name]) for name in scope.columns)
+
+
+def _scope(query: Decision, table: ReleaseTable) -> TableScope | None:
     if not query.allowed:
         return None
     try:
-        scope = enforcement.scope_of(query, table)
+        return enforcement.scope_of(query, table)
     except AccessDenied:
         return None
-    named = {column.name: column for column in table.schema.columns}
-    return tuple(_shown(named[name], scope) for name in scope.columns)
 
 
-def _shown(column: Column, scope: TableScope) -> Column:
+def shown_under(scope: TableScope, column: Column) -> Column:
     """The column with the type that its values have as they are agreed: only hashes have another."""
     if isinstance(scope.mask(column.name), KeyedHash):
         return msgspec.structs.replace(column, type="VARCHAR")

@@ -6,10 +6,12 @@ callers about rows that they may not see.
 
 import msgspec
 
+from access_policies import scope_sentences
+from access_policies.scope import TableScope
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Dataset, Release, ReleaseTable
 from catalogue.table_schema import Column
-from marketplace.discovery import DatasetView
+from marketplace.discovery import DatasetView, shown_under
 from marketplace.publish import Published
 from marketplace.wire import (
     ColumnDescription,
@@ -37,21 +39,26 @@ def description(view: DatasetView) -> DatasetDescription:
     """One dataset with its newest release and what the caller may do with it."""
     return DatasetDescription(
         **msgspec.structs.asdict(summary(view.dataset)),
-        release=release_description(view.release),
+        release=release_description(view.release, view.agreed),
         readable=view.readable,
         reason=view.reason,
     )
 
 
-def release_description(release: Release) -> ReleaseDescription:
-    """One release with its tables."""
+def release_description(
+    release: Release, agreed: tuple[TableScope, ...] = ()
+) -> ReleaseDescription:
+    """One release with its tables, and how far the columns of those that are agreed are shown."""
+    scopes = {scope.table: scope for scope in agreed}
     return ReleaseDescription(
         dataset=str(release.dataset),
         number=release.number,
         published_at=release.published_at,
         manifest=release.manifest_digest,
         notes=release.notes,
-        tables=tuple(_table(release.dataset, table) for table in release.tables),
+        tables=tuple(
+            _table(release.dataset, table, scopes.get(table.name)) for table in release.tables
+        ),
     )
 
 
@@ -64,16 +71,29 @@ def published_release(published: Published) -> PublishedRelease:
     )
 
 
-def _table(dataset: DatasetAddress, table: ReleaseTable) -> TableDescription:
+def _table(
+    dataset: DatasetAddress, table: ReleaseTable, agreed: TableScope | None = None
+) -> TableDescription:
     return TableDescription(
         name=table.name,
         address=str(dataset.table(table.name)),
         contract_version=table.contract_version,
         rows=table.rows,
         bytes=sum(file.bytes for file in table.files),
-        columns=tuple(_column(column) for column in table.schema.columns),
+        columns=tuple(_column(column, agreed) for column in table.schema.columns),
     )
 
 
-def _column(column: Column) -> ColumnDescription:
-    return ColumnDescription(**msgspec.structs.asdict(column))
+def _column(column: Column, agreed: TableScope | None) -> ColumnDescription:
+    if agreed is None:
+        return ColumnDescription(**msgspec.structs.asdict(column))
+    shown = msgspec.structs.asdict(shown_under(agreed, column))
+    return ColumnDescription(**shown, shown=_how(column, agreed))
+
+
+def _how(column: Column, agreed: TableScope) -> str:
+    """How far a column is shown; nothing where it is shown as it is."""
+    if column.name not in agreed.columns:
+        return "not agreed"
+    mask = agreed.mask(column.name)
+    return "" if mask is None else scope_sentences.of_mask(mask)

@@ -9,7 +9,7 @@ from marketplace.cli.choices import AudienceWord
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.screen import say, show_facts, show_json, show_table, transfer
 from marketplace.client.errors import InvalidCall
-from marketplace.wire import DatasetDescription, TableDescription
+from marketplace.wire import ColumnDescription, DatasetDescription, TableDescription
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 Said = Annotated[str | None, Parameter(group="About the dataset, at its first release")]
@@ -204,17 +204,21 @@ def _show_columns(table: TableDescription) -> None:
                 column.name,
                 column.type,
                 column.title,
-                "; ".join(_remarks(column.place, column.sensitivity, column.missing_markers)),
+                "; ".join(_remarks(column)),
             )
             for column in table.columns
         ),
     )
 
 
-def _remarks(place: bool, sensitivity: str, markers: tuple[str, ...]) -> list[str]:
-    remarks = ["area codes"] if place else []
-    if sensitivity != "none":
-        remarks.append(sensitivity.replace("_", " "))
-    if markers:
-        remarks.append(f"read as no value: {' '.join(markers)}")
+def _remarks(column: ColumnDescription) -> list[str]:
+    remarks = ["area codes"] if column.place else []
+    if column.sensitivity != "none":
+        remarks.append(column.sensitivity.replace("_", " "))
+    if column.identifier:
+        remarks.append(f"identifier: {column.identifier}")
+    if column.missing_markers:
+        remarks.append(f"read as no value: {' '.join(column.missing_markers)}")
+    if column.shown:
+        remarks.append(f"to you: {column.shown}")
     return remarks

@@ -9,6 +9,7 @@ class ColumnDescription(msgspec.Struct, frozen=True, kw_only=True):
     """One column of a table's contract; `type` is a SQL type as DuckDB prints it.
 
     `identifier` is the kind of identifier that its values are, by which keyed hashes are linked.
+    `shown` says how far the caller is shown it, where that is not as it is: "year only".
     """
 
     name: str
@@ -19,6 +20,7 @@ class ColumnDescription(msgspec.Struct, frozen=True, kw_only=True):
     sensitivity: str = "none"
     missing_markers: tuple[str, ...] = ()
     identifier: str = ""
+    shown: str = ""
 
 
 class TableDescription(msgspec.Struct, frozen=True, kw_only=True):
