@@ -143,11 +143,13 @@ class Delivery:
             if self._closed:
                 return
             self._closed = True
+            # Whoever waits for a chunk is told something else by the end that this makes.
+            outcome = self._outcome
         try:
             self._result.close()
         finally:
             self._held.close()
-            self._closing(self._result.rows, self._sent, self._outcome)
+            self._closing(self._result.rows, self._sent, outcome)
 
 
 def _ended(why: str) -> AccessEnded:

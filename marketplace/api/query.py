@@ -11,6 +11,7 @@ from access_policies.vocabulary import Action
 from marketplace.api.call import Call, Given, until_gone
 from marketplace.api.lanes import Lane
 from marketplace.api.media_types import OFFERS, negotiate
+from marketplace.api.parameters import as_arrow
 from marketplace.api.read_headers import read_headers
 from marketplace.api.result_response import ResultResponse
 from marketplace.delivery import Delivery
@@ -45,7 +46,8 @@ async def run_query(
     """Run one SELECT over the tables that the caller may read, and stream the result.
 
     The header Accept chooses Arrow (the default), Parquet, CSV, JSON or JSON lines; with `codecs=lz4`
-    or `codecs=zstd` on the media type of Arrow its buffers are packed. Marketplace-Audit-Entry
+    or `codecs=zstd` on the media type of Arrow its buffers are packed. A statement with `?` or `$1`
+    gets its values from `parameters`. Marketplace-Audit-Entry
     names the record of this read, for which a receipt can be had; Marketplace-Releases lists the
     releases it reads. A result whose connection ends without the closing chunk is not whole.
     """
@@ -59,6 +61,7 @@ async def run_query(
             data.sql,
             output,
             project=data.project,
+            parameters=as_arrow(data.parameters),
             cancellation=cancellation,
         )
         delivery = await _unless_gone(request, asyncio.ensure_future(running), cancellation)

@@ -1,10 +1,11 @@
 """`marketplace query` and `pull`: SQL in, rows on the screen or in a file."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pyarrow as pa
@@ -13,10 +14,15 @@ from cyclopts import Parameter
 
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.screen import say, show_table, stdout, transfer
-from marketplace.client import Client, Result, StreamCut
+from marketplace.client import Client, InvalidCall, Result, StreamCut
 from marketplace.client.files import check_target
+from marketplace.client.result import entry_of, releases_of
 
 _SHOWN = 40
+_PIECE = 1024 * 1024
+
+Format = Literal["arrow", "parquet", "csv", "json", "jsonl"]
+_BINARY = ("arrow", "parquet")
 
 
 def query(
@@ -24,6 +30,7 @@ def query(
     /,
     *,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    output_format: Annotated[Format | None, Parameter(name="--format")] = None,
     rows: int = _SHOWN,
     receipt: Path | None = None,
     json: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -36,7 +43,9 @@ def query(
     sql
         The statement, with tables as organisation.dataset or organisation.dataset.table.
     output
-        Write the whole result to this file; .parquet, .csv, .arrow or .json by its ending.
+        Write the whole result to this file; its ending says the format, unless --format does.
+    output_format
+        How the result is written: to the file, or else to standard output as it comes.
     rows
         How many rows to show on the screen; the rest is not fetched.
     receipt
@@ -49,10 +58,17 @@ def query(
     with service.client() as client:
         if output is not None:
             with transfer(f"Writing {output.name}") as report:
-                client.download(sql, output, progress=report, receipt=receipt)
+                client.download(
+                    sql, output, file_format=output_format, progress=report, receipt=receipt
+                )
             say(f"{output} is written.")
             return
-        with client.query(sql) as result, _cut_is_explained(client, result):
+        if output_format is not None:
+            entry = _write(client, sql, output_format)
+            if receipt is not None:
+                receipt.write_text(client.receipt(entry))
+            return
+        with client.query(sql) as result, _cut_is_explained(client, result.releases):
             if json:
                 _write_json(result)
             else:
@@ -61,8 +77,12 @@ def query(
             receipt.write_text(client.receipt(result.entry))
 
 
-def pull(address: str, file: Path, /, *, service: Service = SERVICE) -> None:
-    """Write a table, as far as it is yours to read, to a file: .parquet, .csv, .arrow or .json.
+def pull(
+    address: str, file: Path, /, *, release: int | None = None, service: Service = SERVICE
+) -> None:
+    """Write a table, as far as it is yours to read, to a file: .parquet, .csv, .arrow, .json, .jsonl.
+
+    A .parquet file is downloaded as it is stored, and a transfer that is cut goes on where it was cut.
 
     Parameters
     ----------
@@ -70,19 +90,35 @@ def pull(address: str, file: Path, /, *, service: Service = SERVICE) -> None:
         organisation.dataset, or organisation.dataset.table where the dataset has several tables.
     file
         It appears only when all of it has come.
+    release
+        The number of the release, for .parquet; the newest unless it is given.
     """
     with service.client() as client, transfer(f"Pulling {address}") as report:
-        client.pull(address, file, progress=report)
+        client.pull(address, file, release=release, progress=report)
     say(f"{file} is written.")
 
 
+def _write(client: Client, sql: str, output_format: str) -> str:
+    """Write a result to standard output as it comes; returns the entry that records the read."""
+    if output_format in _BINARY and stdout.is_terminal:
+        raise InvalidCall(
+            f"A terminal cannot show {output_format}.",
+            next_step="Name a file with --output, or send the output on to another program.",
+        )
+    with client.stream(sql, output_format) as body, _cut_is_explained(client, releases_of(body)):
+        while piece := body.read_some(_PIECE):
+            sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+    return entry_of(body)
+
+
 @contextmanager
-def _cut_is_explained(client: Client, result: Result) -> Iterator[None]:
+def _cut_is_explained(client: Client, releases: Iterable[str]) -> Iterator[None]:
     """A cut stream cannot carry its reason; where access ended, the service knows it afterwards."""
     try:
         yield
     except StreamCut as cut:
-        for dataset in result.releases:
+        for dataset in releases:
             told = client.why(dataset)
             if not told.allowed:
                 raise StreamCut(f"{cut.detail} {told.sentence}", next_step=told.ask) from None

@@ -1,10 +1,14 @@
 """`connect`, and what one can do with a marketplace from Python."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.ipc
 
 from marketplace.client.errors import InvalidCall
 from marketplace.client.files import (
@@ -12,12 +16,13 @@ from marketplace.client.files import (
     check_target,
     content_digest,
     media_type_for,
+    media_type_of,
     pieces_of,
     write_whole,
 )
 from marketplace.client.pulling import pull_table
-from marketplace.client.result import AUDIT_ENTRY, Result
-from marketplace.client.transport import Transport, check_url
+from marketplace.client.result import Result, entry_of
+from marketplace.client.transport import ARROW, Body, Transport, check_url, is_local
 from marketplace.wire import (
     AgreementDescription,
     ApprovalForm,
@@ -34,7 +39,6 @@ from marketplace.wire import (
     ShareRequestForm,
 )
 
-_ARROW = "application/vnd.apache.arrow.stream"
 _LOCAL = "http://127.0.0.1:8400"
 
 
@@ -45,19 +49,25 @@ def connect(
     *,
     timeout: float = 300.0,
     allow_unencrypted: bool = False,
+    compression: Literal["auto", "none", "lz4", "zstd"] = "auto",
 ) -> "Client":
     """A client of the marketplace at `url`; nothing is sent yet.
 
     What is left out is read from MARKETPLACE_URL, MARKETPLACE_TOKEN and MARKETPLACE_PROJECT; the
     address of a service on this machine is the last resort. `timeout` is how many seconds the
     service may be silent. A token goes over plain http to this machine only, unless
-    `allow_unencrypted`. Raises InvalidCall, InsecureConnection.
+    `allow_unencrypted`. `compression` is how Arrow travels: left to the client, as it is from this
+    machine and with zstd from others. Raises InvalidCall, InsecureConnection.
     """
     url = url or os.environ.get("MARKETPLACE_URL") or _LOCAL
     token = token if token is not None else os.environ.get("MARKETPLACE_TOKEN", "")
     project = project or os.environ.get("MARKETPLACE_PROJECT") or None
     check_url(url, token=token, allow_unencrypted=allow_unencrypted)
-    return Client(Transport(url, token=token, project=project, timeout=timeout))
+    if compression == "auto":
+        compression = "none" if is_local(url) else "zstd"
+    return Client(
+        Transport(url, token=token, project=project, timeout=timeout, compression=compression)
+    )
 
 
 class Client:
@@ -70,9 +80,20 @@ class Client:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def query(self, sql: str) -> Result:
-        """Run one SELECT. Returns when the first rows are there; the result is read once."""
-        return Result(self._transport.open("POST", "/api/v1/query", accept=_ARROW, body=_ask(sql)))
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> Result:
+        """Run one SELECT. Returns when the first rows are there; the result is read once.
+
+        `parameters` are the values for its `?`, in their order: anything that pyarrow has a type for.
+        """
+        return Result(self._run(sql, parameters, ARROW))
+
+    def stream(self, sql: str, file_format: str, parameters: Sequence[Any] = ()) -> Body:
+        """The bytes of a result as the service writes them, in a format as `download` takes.
+
+        Arrow comes as a stream, perhaps packed. `read` raises StreamCut instead of ending early; close
+        it, or use it in a `with` block.
+        """
+        return self._run(sql, parameters, media_type_of(file_format))
 
     def pull(
         self,
@@ -108,24 +129,40 @@ class Client:
         sql: str,
         path: str | Path,
         *,
+        file_format: str | None = None,
+        parameters: Sequence[Any] = (),
         progress: Report | None = None,
         receipt: str | Path | None = None,
     ) -> Path:
-        """Write the result of one SELECT to a file, as `pull` does.
+        """Write the result of one SELECT to a file; its ending chooses the format, unless `file_format`
+        does.
 
-        With `receipt`, the proof of the read goes to that file (see `Client.receipt`).
+        `parquet`, `csv`, `json`, `jsonl` or `arrow` (the Arrow file format). The file appears only
+        when all of it has come. A result that is cut is not gone on with: it raises StreamCut. With
+        `receipt`, the proof of the read goes to that file (see `Client.receipt`).
         """
         path = Path(path)
-        accept = media_type_for(path)
+        media_type = media_type_for(path, file_format)
         check_target(path)
         report = None if progress is None else lambda done: progress(done, None)
-        with self._transport.open(
-            "POST", "/api/v1/query", accept=accept, body=_ask(sql), progress=report
-        ) as body:
-            write_whole(body, path)
+        with self._run(sql, parameters, media_type, report) as body:
+            write_whole(body, path, media_type)
         if receipt is not None:
-            Path(receipt).write_text(self.receipt(body.headers.get(AUDIT_ENTRY, "")))
+            Path(receipt).write_text(self.receipt(entry_of(body)))
         return path
+
+    def _run(
+        self,
+        sql: str,
+        parameters: Sequence[Any],
+        media_type: str,
+        progress: Callable[[int], None] | None = None,
+    ) -> Body:
+        accept = self._transport.arrow_accepted if media_type == ARROW else media_type
+        body = _ask(sql, parameters)
+        return self._transport.open(
+            "POST", "/api/v1/query", accept=accept, body=body, progress=progress
+        )
 
     def search(self, words: str = "") -> list[DatasetSummary]:
         """The datasets you may know of whose texts hold every word."""
@@ -285,8 +322,25 @@ class Client:
         return f"Client(url={self._transport.url!r}, project={self._transport.project!r})"
 
 
-def _ask(sql: str) -> QueryRequest:
-    return QueryRequest(sql=sql)
+def _ask(sql: str, parameters: Sequence[Any]) -> QueryRequest:
+    return QueryRequest(sql=sql, parameters=_one_row(parameters) if parameters else ())
+
+
+def _one_row(values: Sequence[Any]) -> bytes:
+    """The values of parameters as an Arrow IPC stream, which keeps their types."""
+    try:
+        columns = [pa.array([value]) for value in values]
+    except (pa.ArrowException, OverflowError, UnicodeError) as error:
+        raise InvalidCall(
+            f"A value of a parameter has no Arrow type: {error}",
+            next_step="Give numbers, texts, dates, times, decimals, bytes, or lists of these.",
+        ) from None
+    row = pa.record_batch(columns, names=[str(place) for place in range(len(columns))])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, row.schema) as writer:
+        writer.write_batch(row)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _request_path(request: str, *move: str) -> str:

@@ -13,32 +13,44 @@ import pyarrow as pa
 
 from marketplace.client.errors import InvalidCall, StreamCut
 from marketplace.client.result import open_arrow, whole_batches
-from marketplace.client.transport import Body
+from marketplace.client.transport import ARROW, Body
 
 Report = Callable[[int, int | None], None]
 """Told now and then how many bytes are done, and of how many where that is known."""
 
-_ARROW = "application/vnd.apache.arrow.stream"
 _PIECE = 1024 * 1024
 
 FORMATS = {
     ".parquet": "application/vnd.apache.parquet",
     ".csv": "text/csv",
-    ".arrow": _ARROW,
+    ".arrow": ARROW,
     ".json": "application/json",
     ".jsonl": "application/jsonl",
 }
 """The media type to ask for, by the ending of the file to write."""
 
 
-def media_type_for(path: Path) -> str:
-    """The media type for a file's ending. Raises InvalidCall."""
+def media_type_for(path: Path, file_format: str | None = None) -> str:
+    """The media type for a format (`csv`), or else for a file's ending. Raises InvalidCall."""
+    if file_format is not None:
+        return media_type_of(file_format)
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
         raise InvalidCall(
             f"The file name {path.name} does not say a format that results can have.",
-            next_step=f"Let it end in one of: {', '.join(FORMATS)}.",
+            next_step=f"Let it end in one of: {', '.join(FORMATS)}; or say the format.",
+        ) from None
+
+
+def media_type_of(file_format: str) -> str:
+    """The media type of a format (`csv`). Raises InvalidCall."""
+    try:
+        return FORMATS[f".{file_format}"]
+    except KeyError:
+        raise InvalidCall(
+            f"Results do not come as {file_format}.",
+            next_step=f"Ask for one of: {', '.join(name[1:] for name in FORMATS)}.",
         ) from None
 
 
@@ -53,13 +65,13 @@ def check_target(path: Path) -> None:
         )
 
 
-def write_whole(body: Body, path: Path) -> None:
-    """Write a result to `path`, which appears (or is replaced) only when all of it has come.
+def write_whole(body: Body, path: Path, media_type: str) -> None:
+    """Write a result of that type to `path`, which appears (or is replaced) only when all of it has come.
 
     The file is readable by its owner only. Raises StreamCut and leaves nothing of a broken result.
     """
     with appearing_when_whole(path) as file:
-        if media_type_for(path) == _ARROW:
+        if media_type == ARROW:
             _write_arrow(body, file)
         else:
             while piece := body.read(_PIECE):

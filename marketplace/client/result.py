@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-AUDIT_ENTRY = "Marketplace-Audit-Entry"
-"""The header of an answer that names the read's record in the audit log."""
+_AUDIT_ENTRY = "Marketplace-Audit-Entry"
 
 
 class Result:
@@ -29,8 +28,8 @@ class Result:
     def __init__(self, body: Body) -> None:
         self._body = body
         self._read = False
-        self.entry: str = body.headers.get(AUDIT_ENTRY, "")
-        self.releases: dict[str, int] = _releases(body.headers.get("Marketplace-Releases", ""))
+        self.entry = entry_of(body)
+        self.releases = releases_of(body)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows batch by batch, in bounded memory.
@@ -111,7 +110,14 @@ def _not_whole() -> StreamCut:
     return StreamCut("The result is not a whole Arrow stream.", next_step="Send the query again.")
 
 
-def _releases(header: str) -> dict[str, int]:
+def entry_of(body: Body) -> str:
+    """The entry of the audit log that records the read."""
+    return body.headers.get(_AUDIT_ENTRY, "")
+
+
+def releases_of(body: Body) -> dict[str, int]:
+    """Which release of each dataset was read."""
+    header = body.headers.get("Marketplace-Releases", "")
     pairs = (part.strip().rpartition("=") for part in header.split(",") if "=" in part)
     return {name: int(number) for name, _, number in pairs}
 

@@ -21,6 +21,7 @@ from marketplace.client.errors import (
 )
 from marketplace.wire import ProblemDetails
 
+ARROW = "application/vnd.apache.arrow.stream"
 _PROBLEM = "application/problem+json"
 _CONNECT_SECONDS = 10.0
 
@@ -85,9 +86,20 @@ class Transport:
     The token is held here only, and shown nowhere.
     """
 
-    def __init__(self, url: str, *, token: str, project: str | None, timeout: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str,
+        project: str | None,
+        timeout: float,
+        compression: str = "none",
+    ) -> None:
         self.url = url.rstrip("/")
         self.project = project
+        # A service that does not pack is still understood.
+        packed = "" if compression == "none" else f"{ARROW}; codecs={compression}, "
+        self.arrow_accepted = f"{packed}{ARROW};q=0.5" if packed else ARROW
         self._token = token
         self._pool = urllib3.PoolManager(
             retries=_RETRIES, timeout=Timeout(connect=_CONNECT_SECONDS, read=timeout)
@@ -230,6 +242,11 @@ def check_url(url: str, *, token: str, allow_unencrypted: bool) -> None:
             f"The token would travel unencrypted to {parsed.host}.",
             next_step="Use https, or say allow_unencrypted=True where the network is your own.",
         )
+
+
+def is_local(url: str) -> bool:
+    """Whether the address is this machine's own."""
+    return _loopback(_parse(url).host or "")
 
 
 def _parse(url: str) -> Url:

@@ -24,10 +24,15 @@ class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One SELECT; `project` must be the token's own where it is given."""
+    """One SELECT; `project` must be the token's own where it is given.
+
+    `parameters` are the values of its parameters, in their order: numbers, texts, booleans and nulls
+    as JSON has them; or, for other types, one row of an Arrow IPC stream in base64.
+    """
 
     sql: str
     project: str | None = None
+    parameters: tuple[None | bool | int | float | str, ...] | bytes = ()
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

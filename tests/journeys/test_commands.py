@@ -88,6 +88,37 @@ def test_a_result_in_a_file_comes_with_its_receipt(world: Any, run: Run, tmp_pat
     assert Receipt.parse(receipt.read_text()).entry.kind == EntryKind.READ_DECIDED
 
 
+def test_a_result_is_written_in_the_format_asked_for(world: Any, run: Run, tmp_path: Path):
+    world.publish()
+    world.share()
+    sql = "SELECT area, households FROM mhclg.homes WHERE area = 'Sheffield'"
+    for output_format, written in [
+        ("csv", '"area","households" "Sheffield",614'),
+        ("jsonl", '{"area":"Sheffield","households":614}'),
+    ]:
+        assert run("member", "query", sql, "--format", output_format) == (0, written)
+    file = tmp_path / "homes.data"
+    code, told = run("member", "query", sql, "--format", "parquet", "--output", str(file))
+    assert (code, pq.read_table(file).num_rows) == (0, 1)
+    code, told = run("member", "query", sql, "--output", str(file))
+    assert (code, "Let it end in one of" in told) == (2, True)
+    assert run("member", "query", sql, "--format", "excel")[0] == 2
+
+
+def test_a_release_is_pulled_by_its_number(world: Any, run: Run, tmp_path: Path):
+    world.publish()
+    world.publish("area_code,area,households,children\nE08000039,Sheffield,700,1\n")
+    world.share()
+    file = tmp_path / "homes.parquet"
+    assert run("member", "pull", "mhclg.homes", str(file), "--release", "1")[0] == 0
+    assert pq.read_metadata(file).num_rows == 3
+    assert run("member", "pull", "mhclg.homes", str(file))[0] == 0
+    assert pq.read_metadata(file).num_rows == 1
+    assert run("member", "pull", "mhclg.homes", str(file), "--release", "9")[0] == 3
+    wrong = run("member", "pull", "mhclg.homes", str(tmp_path / "homes.csv"), "--release", "1")
+    assert (wrong[0], "Parquet" in wrong[1]) == (2, True)
+
+
 def test_only_the_rows_that_are_shown_are_read(world: Any, run: Run):
     world.publish()
     world.share()

@@ -22,6 +22,7 @@ from marketplace.bootstrap import Marketplace
 from marketplace.database import Database, open_database
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.identity import organisations, people, projects, tokens
+from marketplace.identity.callers import Callers
 from marketplace.scratch import Scratch
 from marketplace.serve import running
 from marketplace.settings import Settings
@@ -61,6 +62,7 @@ class ScriptedQuerying:
 
     answer: Any = None
     asked: list[tuple[Any, ...]] = field(default_factory=list)
+    parameters: bytes | None = None
     begun: Semaphore = field(default_factory=lambda: Semaphore(0))
     let: Event = field(default_factory=Event)
     stopped: Event = field(default_factory=Event)
@@ -77,8 +79,10 @@ class ScriptedQuerying:
         output: Any,
         *,
         project: str | None = None,
+        parameters: bytes | None = None,
         cancellation: Cancellation,
     ) -> Any:
+        self.parameters = parameters
         self.asked.append((principal, sql, output, project))
         cancellation.attach(self._stop)
         self.begun.release()
@@ -154,6 +158,7 @@ def started_service(
         settings=Settings(data=folder, upload_limit=1000),
         clock=lambda: NOW,
         database=database,
+        callers=Callers(database, lambda: NOW),
         store=LocalStore(folder / "objects"),
         scratch=Scratch(folder),
         audit=SimpleNamespace(fault=""),

@@ -3,6 +3,8 @@
 import io
 import socket
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,15 @@ import pyarrow as pa
 import pytest
 
 from marketplace.api.media_types import OFFERS
-from marketplace.client import Client, MarketplaceProblem, ResultConsumed, StreamCut, connect
+from marketplace.client import (
+    Client,
+    InvalidCall,
+    MarketplaceProblem,
+    ResultConsumed,
+    StreamCut,
+    connect,
+)
+from marketplace.engine.query.query_messages import Compression, Encoding, OutputFormat
 from marketplace.errors import AccessEnded, QueryFailed, ServiceBusy
 
 ACCEPTS = list(OFFERS)
@@ -23,16 +33,16 @@ def client(service: Any) -> Iterator[Client]:
         yield client
 
 
-def arrow(rows: int = 3) -> bytes:
+def arrow(rows: int = 3, packed: str | None = None) -> bytes:
     table = pa.table({"place": ["E08000019"] * rows, "n": list(range(rows))})
     sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=packed)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table, max_chunksize=2)
     return sink.getvalue()
 
 
-def query(token: str, accept: str = "*/*") -> bytes:
-    body = b'{"sql": "SELECT 1"}'
+def query(token: str, accept: str = "*/*", body: bytes = b'{"sql": "SELECT 1"}') -> bytes:
     return (
         f"POST /api/v1/query HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
         f"Accept: {accept}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -175,6 +185,95 @@ def test_a_download_is_whole_private_and_tells_its_progress(
     assert path.stat().st_mode & 0o077 == 0
     assert told[-1] == len(arrow())
     assert service.querying.asked[0][1] == 'SELECT * FROM "mhclg"."homes"."homes"'
+
+
+def test_arrow_is_not_packed_on_its_way_inside_this_machine(
+    client: Client, service: Any, delivery: Any
+) -> None:
+    service.querying.answer = delivery(arrow())
+    client.query("SELECT 1").to_arrow()
+    assert service.querying.asked[0][2] == Encoding(OutputFormat.ARROW)
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_arrow_is_packed_as_the_client_asks(
+    service: Any, delivery: Any, tmp_path: Path, codec: Any
+) -> None:
+    packed = Encoding(OutputFormat.ARROW, Compression(codec))
+    with connect(service.url, token=service.token, compression=codec) as client:
+        service.querying.answer = delivery(arrow(1000, packed=codec))
+        assert client.query("SELECT 1").to_arrow().column("n").to_pylist() == list(range(1000))
+        service.querying.answer = delivery(arrow(1000, packed=codec))
+        path = client.download("SELECT 1", tmp_path / "homes.arrow")
+        assert pa.ipc.open_file(path).read_all().num_rows == 1000
+    assert [asked[2] for asked in service.querying.asked] == [packed, packed]
+
+
+def test_a_packed_result_says_so(service: Any, delivery: Any) -> None:
+    service.querying.answer = delivery(b"abc")
+    accept = 'application/vnd.apache.arrow.stream; codecs="zstd"'
+    head = service.exchange(query(service.token, accept)).partition(b"\r\n\r\n")[0].lower()
+    assert b"\r\ncontent-type: application/vnd.apache.arrow.stream; codecs=zstd\r\n" in head
+
+
+def test_the_clients_values_travel_as_one_row_of_their_own_types(
+    client: Client, service: Any, delivery: Any
+) -> None:
+    values = [1, 2.5, "x", None, True, date(2026, 11, 22), Decimal("1.50"), b"\x00\xff", [1, 2]]
+    service.querying.answer = delivery(arrow())
+    client.query("SELECT ?", values).to_arrow()
+    [row] = pa.ipc.open_stream(service.querying.parameters).read_all().to_pylist()
+    assert list(row.values()) == values
+
+
+def test_a_value_without_a_type_is_refused_before_anything_is_sent(
+    client: Client, service: Any
+) -> None:
+    with pytest.raises(InvalidCall):
+        client.query("SELECT ?", [object()])
+    assert service.querying.asked == []
+
+
+def test_values_in_json_are_passed_on_as_arrow(service: Any, delivery: Any) -> None:
+    service.querying.answer = delivery(b"abc")
+    body = b'{"sql": "SELECT ?", "parameters": [1, 2.5, "E08000019", null, false]}'
+    service.exchange(query(service.token, body=body))
+    table = pa.ipc.open_stream(service.querying.parameters).read_all()
+    assert [str(kind) for kind in table.schema.types] == [
+        "int64",
+        "double",
+        "string",
+        "null",
+        "bool",
+    ]
+    assert [column.to_pylist() for column in table.columns] == [
+        [1],
+        [2.5],
+        ["E08000019"],
+        [None],
+        [False],
+    ]
+
+
+@pytest.mark.parametrize(
+    "values", [b"[9223372036854775808]", b"[{}]", b"[[1]]", b"3", b'"***"', b"[1e999]"]
+)
+def test_values_that_cannot_be_bound_are_malformed(service: Any, values: bytes) -> None:
+    body = b'{"sql": "SELECT ?", "parameters": ' + values + b"}"
+    assert service.exchange(query(service.token, body=body)).startswith(b"HTTP/1.1 400")
+    assert service.querying.asked == []
+
+
+def test_a_stream_of_bytes_is_whole_or_raises(client: Client, service: Any, delivery: Any) -> None:
+    service.querying.answer = delivery(b"a,b\n", b"1,2\n")
+    with client.stream("SELECT 1", "csv") as body:
+        assert body.read() == b"a,b\n1,2\n"
+    service.querying.answer = delivery(b"a,b\n", then=BROKEN)
+    with client.stream("SELECT 1", "csv") as body, pytest.raises(StreamCut):
+        body.read()
+    service.querying.answer = delivery(b"a,b\n", then=BROKEN)
+    with client.stream("SELECT 1", "csv") as body, pytest.raises(StreamCut):
+        list(iter(lambda: body.read_some(100), b""))
 
 
 def test_a_result_goes_to_polars_and_pandas(client: Client, service: Any, delivery: Any) -> None:
