@@ -8,6 +8,7 @@ makes an answer complete: a reader that meets the end of the pipe before it has 
 import os
 import struct
 from enum import IntEnum
+from time import monotonic
 from typing import IO, NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ _FRAME_LIMIT = 8 * CHUNK
 _HEADER = struct.Struct("<BI")
 _LENGTH = struct.Struct("<I")
 _MOST_PIECES = 512
+_MOMENT = 0.1  # seconds
 
 
 class FrameKind(IntEnum):
@@ -61,6 +63,7 @@ class Output:
         self._pieces: list[memoryview] = []
         self._pending = 0
         self._bytes = 0
+        self._sent_at = -_MOMENT
         self.closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -72,9 +75,18 @@ class Output:
             self.flush()
         return len(view)
 
+    def offer(self) -> None:
+        """What has come together is of use by itself: it leaves, unless some left a moment ago.
+
+        The first of an answer leaves at once, however long the next takes.
+        """
+        if monotonic() - self._sent_at >= _MOMENT:
+            self.flush()
+
     def flush(self) -> None:
         """Send what has come together."""
         pieces, self._pieces, self._pending = self._pieces, [], 0
+        self._sent_at = monotonic()
         for part in _parts(pieces):
             size = sum(map(len, part))
             self._bytes += size
@@ -83,11 +95,13 @@ class Output:
     def taken(self) -> int:
         """How many bytes have left since this was last asked."""
         taken, self._bytes = self._bytes, 0
+        self._sent_at = -_MOMENT
         return taken
 
     def discard(self) -> None:
         """Forget what has not been sent: the answer has failed."""
         self._pieces, self._pending, self._bytes = [], 0, 0
+        self._sent_at = -_MOMENT
 
     def close(self) -> None:
         """Arrow closes what it has written to; the pipe stays open for the next answer."""

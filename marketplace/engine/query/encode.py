@@ -6,7 +6,7 @@ format writes each type.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any
 
@@ -20,8 +20,11 @@ from marketplace.engine.instance import identifier
 from marketplace.engine.query.query_messages import Compression, Encoding, OutputFormat
 from marketplace.errors import QueryTooLarge
 
-_ROWS = 65_536
+# DuckDB gathers so many rows before it gives any: four times as many were no faster, and took four
+# times the memory where rows are wide.
+_ROWS = 16_384
 _ROWS_OF_A_GROUP = 122_880
+_BYTES_OF_A_GROUP = 32 * 1024**2  # before they are packed
 _MOST_BYTES = 8 * 1024**2  # of a batch: common Arrow Flight clients refuse messages over 16 MiB
 _FORMULA = r"^[=+\-@\t\r]"
 
@@ -81,17 +84,19 @@ def _write_arrow(
             rows += batch.num_rows
             for part in _parts(batch):
                 writer.write_batch(part)
+            output.offer()
     return rows
 
 
 def _write_parquet(relation: DuckDBPyRelation, output: Output, most_rows: int | None) -> int:
-    reader = _project(relation, _parquet_cell).to_arrow_reader(_ROWS_OF_A_GROUP)
+    reader = _project(relation, _parquet_cell).to_arrow_reader(_ROWS)
     rows = 0
     sink = pa.PythonFile(output, mode="w")
     with parquet.ParquetWriter(sink, reader.schema, compression="zstd") as writer:
-        for batch in _within(reader, most_rows):
-            rows += batch.num_rows
-            writer.write_table(pa.Table.from_batches([batch]))
+        for group in _row_groups(_within(reader, most_rows)):
+            rows += group.num_rows
+            writer.write_table(group)
+            output.offer()
     return rows
 
 
@@ -102,6 +107,7 @@ def _write_csv(relation: DuckDBPyRelation, output: Output, most_rows: int | None
         for batch in _within(reader, most_rows):
             rows += batch.num_rows
             writer.write_batch(batch)
+            output.offer()
     return rows
 
 
@@ -115,9 +121,11 @@ def _write_json(relation: DuckDBPyRelation, output: Output, most_rows: int | Non
     output.write(b'{"columns": ' + msgspec.json.encode(columns) + b', "rows": [')
     rows = 0
     for batch in _within(reader, most_rows):
-        text = ",\n".join(map(_standard_json, batch.column(0).to_pylist()))
-        output.write((("\n" if rows == 0 else ",\n") + text).encode())
-        rows += batch.num_rows
+        for part in _parts(batch):
+            text = ",\n".join(map(_standard_json, part.column(0).to_pylist()))
+            output.write((("\n" if rows == 0 else ",\n") + text).encode())
+            rows += part.num_rows
+        output.offer()
     output.write(b"\n]}\n")
     return rows
 
@@ -132,9 +140,11 @@ def _write_json_lines(relation: DuckDBPyRelation, output: Output, most_rows: int
     rows = 0
     reader = relation.project(line).to_arrow_reader(_ROWS)
     for batch in _within(reader, most_rows):
-        lines = map(_standard_json, batch.column(0).to_pylist())
-        output.write("".join(f"{line}\n" for line in lines).encode())
+        for part in _parts(batch):
+            lines = map(_standard_json, part.column(0).to_pylist())
+            output.write("".join(f"{line}\n" for line in lines).encode())
         rows += batch.num_rows
+        output.offer()
     return rows
 
 
@@ -178,6 +188,23 @@ def _parts(batch: Any) -> Iterator[Any]:
     size = max(1, -(-batch.num_rows // pieces))
     for start in range(0, batch.num_rows, size):
         yield batch.slice(start, size)
+
+
+def _row_groups(batches: Iterable[Any]) -> Iterator[Any]:
+    """The rows as tables, each of bounded rows and bytes: a row group is held whole."""
+    gathered: list[Any] = []
+    rows = size = 0
+    for part in (part for batch in batches for part in _parts(batch)):
+        if gathered and (
+            rows + part.num_rows > _ROWS_OF_A_GROUP or size + part.nbytes > _BYTES_OF_A_GROUP
+        ):
+            yield pa.Table.from_batches(gathered)
+            gathered, rows, size = [], 0, 0
+        gathered.append(part)
+        rows += part.num_rows
+        size += part.nbytes
+    if gathered:
+        yield pa.Table.from_batches(gathered)
 
 
 def _project(relation: DuckDBPyRelation, cell: Any, heading: Any = str) -> DuckDBPyRelation:

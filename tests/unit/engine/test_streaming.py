@@ -1,0 +1,116 @@
+"""A result leaves as it is made, in pieces of bounded size, whatever its rows are like."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from marketplace.engine.frames import FrameKind, Output
+from marketplace.engine.query.encode import encode
+from marketplace.engine.query.query_messages import Compression, Encoding, OutputFormat
+
+STREAMED = [
+    Encoding(OutputFormat.ARROW),
+    Encoding(OutputFormat.ARROW, Compression.ZSTD),
+    Encoding(OutputFormat.CSV),
+    Encoding(OutputFormat.JSON),
+    Encoding(OutputFormat.JSON_LINES),
+]
+
+
+class Sink(Output):
+    """Keeps what is sent instead of sending it."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+        self.sent: list[bytes] = []
+
+    def _send(self, kind: FrameKind, pieces: list[memoryview], size: int) -> None:
+        assert kind is FrameKind.DATA
+        self.sent.append(b"".join(pieces))
+
+
+class Relation:
+    """A result of one column of text whose second batch looks whether the first has left."""
+
+    columns = ("text",)
+    types = (SimpleNamespace(id="varchar"),)
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.sent_before_the_second: list[bytes] = []
+
+    def project(self, _: str) -> "Relation":
+        return self
+
+    def to_arrow_reader(self, _: int) -> Any:
+        schema = pa.schema([("text", pa.string())])
+        return pa.RecordBatchReader.from_batches(schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch({"text": ['{"first": 1}']})
+        self.sent_before_the_second = list(self._sink.sent)
+        yield pa.record_batch({"text": ['{"second": 2}']})
+
+
+@pytest.mark.parametrize("encoding", STREAMED, ids=str)
+def test_the_first_rows_have_left_before_the_next_are_computed(encoding: Encoding) -> None:
+    sink = Sink()
+    relation = Relation(sink)
+    encode(relation, encoding, sink)  # type: ignore[arg-type]
+    first = b"".join(relation.sent_before_the_second)
+    if encoding.compression is Compression.NONE:
+        assert b"first" in first
+    assert b"second" not in first
+    assert len(first) > 0
+
+
+def test_what_follows_at_once_leaves_in_large_pieces() -> None:
+    sink = Sink()
+    encode(duckdb.sql("SELECT i FROM range(2000000) t(i)"), Encoding(OutputFormat.ARROW), sink)
+    sink.flush()
+    assert len(b"".join(sink.sent)) > 16_000_000
+    assert len(sink.sent) < 60
+
+
+def test_an_answer_after_another_leaves_its_first_rows_at_once_too() -> None:
+    sink = Sink()
+    for _ in range(2):
+        sink.sent.clear()
+        relation = Relation(sink)
+        encode(relation, Encoding(OutputFormat.CSV), sink)  # type: ignore[arg-type]
+        assert relation.sent_before_the_second
+        sink.flush()
+        sink.taken()
+
+
+def test_a_row_group_of_wide_rows_is_bounded_by_bytes() -> None:
+    sink = Sink()
+    wide = duckdb.sql("SELECT i, repeat(CAST(i AS VARCHAR), 2000) AS text FROM range(20000) t(i)")
+    encode(wide, Encoding(OutputFormat.PARQUET), sink)
+    sink.flush()
+    metadata = parquet.ParquetFile(pa.BufferReader(b"".join(sink.sent))).metadata
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    assert metadata.num_rows == 20_000
+    assert len(groups) > 3
+    assert max(group.total_byte_size for group in groups) < 40 * 1024**2
+
+
+def test_a_row_group_of_narrow_rows_is_as_large_as_duckdb_writes_it() -> None:
+    sink = Sink()
+    encode(duckdb.sql("SELECT i FROM range(300000) t(i)"), Encoding(OutputFormat.PARQUET), sink)
+    sink.flush()
+    metadata = parquet.ParquetFile(pa.BufferReader(b"".join(sink.sent))).metadata
+    assert [metadata.row_group(n).num_rows for n in range(3)] == [114_688, 114_688, 70_624]
+
+
+@pytest.mark.parametrize("encoding", STREAMED, ids=str)
+def test_no_frame_is_larger_than_a_mebibyte(encoding: Encoding) -> None:
+    sink = Sink()
+    encode(duckdb.sql("SELECT repeat('wide', 3000) AS t FROM range(1000)"), encoding, sink)
+    sink.flush()
+    assert max(map(len, sink.sent)) <= 1024**2
