@@ -25,6 +25,7 @@ from marketplace.extracts import Extracts
 from marketplace.extracts.masking_keys import MaskingKeys
 from marketplace.housekeeping import Housekeeping
 from marketplace.identity.callers import Callers
+from marketplace.preparation import Preparation
 from marketplace.publish import Publishing
 from marketplace.query import Querying
 from marketplace.query.permits import Permits
@@ -49,6 +50,7 @@ class Marketplace:
     workers: QueryWorkers
     scratch: Scratch
     extracts: Extracts
+    preparation: Preparation
     housekeeping: Housekeeping
     administration: Administration
     discovery: Discovery
@@ -61,6 +63,7 @@ class Marketplace:
         """Stop the workers, give every entry its place in the log, and let database and files go."""
         self.workers.close()
         self.extracts.close()
+        self.preparation.close()
         self.audit.close()
         self.database.close()
         self.scratch.close()
@@ -133,6 +136,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
     )
     discovery = Discovery(database=database, decision_point=decision_point, clock=clock)
     permits = Permits(recorder=recorder, decision_point=decision_point, clock=clock)
+    preparation = Preparation(database=database, extracts=extracts, clock=clock)
     return Marketplace(
         settings=settings,
         clock=clock,
@@ -146,6 +150,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
         workers=workers,
         scratch=scratch,
         extracts=extracts,
+        preparation=preparation,
         housekeeping=Housekeeping(
             database=database, store=store, scratch=folders.scratch, clock=clock
         ),
@@ -159,9 +164,14 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
             scratch=scratch.path,
             clock=clock,
             at_once=settings.ingests_at_once,
+            on_released=preparation.released,
         ),
         sharing=Sharing(
-            database=database, decision_point=decision_point, places=places, clock=clock
+            database=database,
+            decision_point=decision_point,
+            places=places,
+            clock=clock,
+            on_agreed=preparation.agreed,
         ),
         querying=Querying(
             database=database,

@@ -102,6 +102,7 @@ class Publishing:
         scratch: Path,
         clock: Clock,
         at_once: int,
+        on_released: Callable[[Release], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._decision_point = decision_point
@@ -109,6 +110,7 @@ class Publishing:
         self._limits = limits
         self._scratch = scratch
         self._clock = clock
+        self._on_released = on_released
         # Each ingest may use all the memory of its limits, so only so many run at once.
         self._places = BoundedSemaphore(at_once)
 
@@ -166,6 +168,7 @@ class Publishing:
             except Problem as problem:
                 self._record_refusal(publish, problem)
                 raise
+        self._on_released(release)
         table = next(table for table in release.tables if table.name == address.name)
         return Published(release=release, table=table, notes=ingested.notes)
 

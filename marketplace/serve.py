@@ -36,6 +36,7 @@ def run_server(
     operator requires a sandbox that this kernel lacks.
     """
     marketplace.workers.start()
+    marketplace.preparation.start()
     with listen(host, port, shared=shared) as listener:
         # A call made before the server is up waits in the socket's queue.
         ready()

@@ -18,6 +18,7 @@ from concurrent.futures import (
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
+from typing import Any
 
 from catalogue.dataset import DataFile
 from catalogue.errors import Problem
@@ -146,7 +147,8 @@ def _wait(files: Future[Files], cancellation: Cancellation, patience: float | No
             left.set_result(None)
 
     cancellation.attach(leave)
-    wait((files, left), timeout=patience, return_when=FIRST_COMPLETED)
+    either: tuple[Future[Any], ...] = (files, left)
+    wait(either, timeout=patience, return_when=FIRST_COMPLETED)
     cancellation.check()
 
 

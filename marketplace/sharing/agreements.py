@@ -193,6 +193,18 @@ def list_all(connection: Connection, *, project: str | None = None) -> tuple[Agr
     return tuple(_agreement(row) for row in connection.execute(query).mappings())
 
 
+def active_over(
+    connection: Connection, dataset: DatasetAddress, *, now: datetime
+) -> tuple[Agreement, ...]:
+    """The agreements over a dataset that nobody has ended and that have not expired."""
+    query = select(agreements).where(
+        agreements.c.dataset == str(dataset),
+        agreements.c.ended_as.is_(None),
+        agreements.c.ends_at > now,
+    )
+    return tuple(_agreement(row) for row in connection.execute(query).mappings())
+
+
 def unknown(identifier: str) -> UnknownRecord:
     """The one answer for an agreement that is not there or not the caller's to see."""
     return UnknownRecord(

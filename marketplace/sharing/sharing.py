@@ -4,6 +4,7 @@ Each use case is one step (`step`): a transaction with its moment and its caller
 does together with its rules and its audit entry, or nothing.
 """
 
+from collections.abc import Callable
 from datetime import date
 from uuid import uuid4
 
@@ -57,11 +58,18 @@ class Sharing:
     """Requests, decisions on them, agreements and standing offers."""
 
     def __init__(
-        self, *, database: Database, decision_point: DecisionPoint, places: Places, clock: Clock
+        self,
+        *,
+        database: Database,
+        decision_point: DecisionPoint,
+        places: Places,
+        clock: Clock,
+        on_agreed: Callable[[Agreement], None] = lambda _: None,
     ) -> None:
         self._steps = Steps(database=database, decision_point=decision_point, clock=clock)
         self._decision_point = decision_point
         self._places = places
+        self._on_agreed = on_agreed
 
     def ask(self, principal: Principal, draft: RequestDraft) -> ShareRequest:
         """Submit a data share request for the caller's project.
@@ -151,6 +159,7 @@ class Sharing:
                 now=step.now,
             )
             _record_agreement(step, agreement, replaced)
+        self._on_agreed(agreement)
         return agreement
 
     def revoke(self, principal: Principal, agreement_id: str, reason: str) -> Agreement:
