@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 _START_SECONDS = 60.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _GRACE = 0.5  # seconds in which an interrupt must be heeded; what does not is killed
 _NUMBER = struct.Struct("<I")
 
@@ -111,6 +112,22 @@ class ConfinedProcess:
         except OSError:
             return 0
         return int(fields[1]) * _PAGE if len(fields) > 1 else 0
+
+    def processor_seconds(self) -> float:
+        """How long it has had a processor, on all threads together; 0 once it is gone."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+
+    def yield_to_others(self) -> None:
+        """Let it have the processors that nobody else wants, for good: who may lower the priority of
+        a process may not always raise it again."""
+        with suppress(OSError):  # gone
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                with suppress(OSError):  # this thread is gone
+                    os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
 
     def warm(self) -> None:
         """Wait until the process has started. Raises WorkerLost where it cannot start."""

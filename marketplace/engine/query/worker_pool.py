@@ -13,6 +13,7 @@ from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Bind, Describe, Run, TableFiles, TableOutline
+from marketplace.engine.query.usage import Usage
 from marketplace.engine.query.view_map import BoundTable, OutlinedTable, ViewMap
 from marketplace.engine.query.waiting_line import WaitingLine
 from marketplace.engine.roles import Role
@@ -20,6 +21,8 @@ from marketplace.engine.watch import WATCH
 from marketplace.errors import ServiceBusy, WorkerLost
 
 _BIND_SECONDS = 30.0
+_SHORT = 0.25  # processor seconds that any query may take before it is a long one
+_LIGHT = 0.1  # of long queries lately, up to which a caller's queries need not yield to others
 _MOST_IDLE = 64  # workers, for each has five files open on both sides
 _WEARY = 3, 4  # the share of its memory at which a worker has too little left for another query
 
@@ -30,6 +33,7 @@ class Place:
 
     caller: str
     since: float
+    yields: bool
 
 
 class BoundWorker:
@@ -40,6 +44,9 @@ class BoundWorker:
         self._process = process
         self._limits = limits
         self._used = False
+        self._spent_before = 0.0
+        self._long_spent = 0.0
+        self.yields = False
         self._confined_to = _identities(views)
 
     @property
@@ -80,6 +87,23 @@ class BoundWorker:
         """Bytes of memory that the process holds."""
         return self._process.resident()
 
+    def begin_account(self) -> None:
+        """Count what the process takes of the processors from here on."""
+        self._spent_before = self._process.processor_seconds()
+        self._long_spent = 0.0
+
+    def overspent(self) -> float:
+        """Processor seconds beyond those of a short query, since this was last asked."""
+        spent = self._process.processor_seconds() - self._spent_before
+        before, self._long_spent = self._long_spent, max(spent - _SHORT, self._long_spent)
+        return self._long_spent - before
+
+    def yield_to_others(self) -> None:
+        """Let it have only the processors that nobody else wants, from now on."""
+        if not self.yields:
+            self.yields = True
+            self._process.yield_to_others()
+
     def stop(self, reason: Problem) -> None:
         """Kill the process, from any thread; whoever waits for its answer is told the reason."""
         self._process.stop(reason)
@@ -113,6 +137,7 @@ class WorkerPool:
         self._memory = memory
         self._changed = threading.Condition()
         self._line = WaitingLine(most_waiting)
+        self._usage = Usage()
         self._turnover = Turnover()
         self._idle: OrderedDict[BoundWorker, None] = OrderedDict()  # least recently used first
         self._busy: dict[BoundWorker, Place] = {}
@@ -141,7 +166,8 @@ class WorkerPool:
             worker, place = self._idle_or_place(views, caller, until, cancellation, fresh=fresh)
             if worker is None:
                 worker = self._bind(views, place, cancellation)
-                self.refill()
+                if not worker.yields:
+                    self.refill()
                 return worker
             if worker.fit():
                 return worker
@@ -153,6 +179,7 @@ class WorkerPool:
             place = self._busy.pop(worker, None)
             if place is not None:
                 self._turnover.note(monotonic() - place.since)
+                self._usage.note(place.caller, worker.overspent())
             kept = fit and not self._closed
             if kept:
                 self._idle[worker] = None
@@ -161,12 +188,17 @@ class WorkerPool:
             worker.close()
 
     def check(self) -> None:
-        """End the idle workers that were not used for longest while all hold too much memory.
+        """Keep the pool's order; the watch asks while a worker is busy, and once more after that.
 
-        The watch asks while one is busy, and once more after that.
+        Busy workers of callers who took much of the processors lately yield to others, and idle
+        ones that were not used for longest end while all hold too much memory.
         """
         ended = []
         with self._changed:
+            for worker, place in self._busy.items():
+                self._usage.note(place.caller, worker.overspent())
+                if self._usage.of(place.caller) > _LIGHT:
+                    worker.yield_to_others()
             idle = {worker: worker.resident() for worker in self._idle}
             held = sum(idle.values()) + sum(worker.resident() for worker in self._busy)
             for worker, resident in idle.items():
@@ -216,15 +248,25 @@ class WorkerPool:
         """An idle worker of this map, or None and a place for one that is to be bound."""
         with self._changed:
             self._await_turn(caller, until, cancellation)
-            place = Place(caller, monotonic())
-            worker = next((w for w in reversed(self._idle) if w.views == views), None)
+            place = Place(caller, monotonic(), yields=self._usage.of(caller) > _LIGHT)
+            worker = self._idle_on(views, yields=place.yields)
             if worker is None or fresh:
                 self._binding.append(place)
                 return None, place
+            worker.begin_account()
+            if place.yields:
+                worker.yield_to_others()
             del self._idle[worker]
             self._busy[worker] = place
             WATCH.guard(self)
             return worker, place
+
+    def _idle_on(self, views: ViewMap, *, yields: bool) -> BoundWorker | None:
+        """One of this map; who took much lately gets one that yields to others rather than make
+        another do so, and who did not never gets such a one."""
+        idle = [worker for worker in reversed(self._idle) if worker.views == views]
+        fitting = [worker for worker in idle if worker.yields == yields]
+        return next(iter(fitting or (idle if yields else [])), None)
 
     def _await_turn(self, caller: str, until: float, cancellation: Cancellation) -> None:
         if self._line.full:
@@ -262,23 +304,26 @@ class WorkerPool:
         worker = None
         try:
             try:
-                worker = self._bound(self._take_spare(), views, cancellation)
+                worker = self._bound(self._take_spare(place), views, place, cancellation)
             except WorkerLost:  # the kernel may kill a spare at any moment until it is bound
-                worker = self._bound(self._start_spare(), views, cancellation)
+                worker = self._bound(self._start_spare(), views, place, cancellation)
         finally:
             with self._changed:
                 self._binding.remove(place)
                 if worker is not None:
+                    worker.begin_account()
                     self._busy[worker] = place
                     WATCH.guard(self)
                 self._changed.notify_all()
         return worker
 
     def _bound(
-        self, spare: ConfinedProcess, views: ViewMap, cancellation: Cancellation
+        self, spare: ConfinedProcess, views: ViewMap, place: Place, cancellation: Cancellation
     ) -> BoundWorker:
         worker = BoundWorker(spare, views, self._limits)
         try:
+            if place.yields:
+                worker.yield_to_others()
             cancellation.attach(worker.stop)
             worker.bind()
         except BaseException:
@@ -288,9 +333,12 @@ class WorkerPool:
             cancellation.attach(self._wake)
         return worker
 
-    def _take_spare(self) -> ConfinedProcess:
-        """A spare that still runs, or a new one: the kernel may have killed one while it waited."""
-        while True:
+    def _take_spare(self, place: Place) -> ConfinedProcess:
+        """A spare that still runs, or a new one: the kernel may have killed one while it waited.
+
+        Who must yield to others takes none from them, and so starts no other in its place.
+        """
+        while not place.yields:
             with self._changed:
                 spare = self._spares.popleft() if self._spares else None
             if spare is None:
@@ -298,6 +346,7 @@ class WorkerPool:
             if spare.alive:
                 return spare
             spare.close()
+        return self._start_spare()
 
     def _keep_spare(self, spare: ConfinedProcess) -> None:
         with self._changed:
