@@ -4,7 +4,9 @@ No driver stands between: what these tests send, anybody on the network can send
 """
 
 import base64
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ from marketplace.sharing.agreements import Agreement
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.vocabulary import DataType, Power
 
+T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 BY = "the operator"
@@ -66,9 +69,13 @@ class Caller:
     def __init__(self, location: str, authorization: str, **headers: str) -> None:
         self.client = flight.connect(location)
         pairs = [("authorization", authorization), *headers.items()]
-        self.options = flight.FlightCallOptions(
-            headers=[(name.replace("_", "-").encode(), value.encode()) for name, value in pairs]
-        )
+        self._headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in pairs]
+        self.options = flight.FlightCallOptions(headers=self._headers)
+
+    def impatient(self, seconds: float) -> "Caller":
+        """Leave each call after so long."""
+        self.options = flight.FlightCallOptions(headers=self._headers, timeout=seconds)
+        return self
 
     def info(self, command: Message | bytes) -> flight.FlightInfo:
         """What a command gives, and the ticket for it."""
@@ -255,16 +262,26 @@ class FlightWorld:
 
     def closed(self) -> str:
         """How the newest result ended, once its record is closed."""
-        until = monotonic() + 30
-        while monotonic() < until:
-            decided, closed = (
-                self.entries(EntryKind.READ_DECIDED),
-                self.entries(EntryKind.READ_CLOSED),
-            )
-            ended = {entry.facts["read"]: entry.facts["outcome"] for entry in closed}
-            if decided[0].id in ended:
-                return str(ended[decided[0].id])
-        raise TimeoutError("the record of a result was not closed")
+        newest = self.entries(EntryKind.READ_DECIDED)[0].id
+        return self.until(lambda: self._outcomes().get(newest, ""))
+
+    def until(self, found: Callable[[], T]) -> T:
+        """What is found, once it is something."""
+        end = monotonic() + 30
+        while monotonic() < end:
+            if outcome := found():
+                return outcome
+        raise TimeoutError("it did not come true")
+
+    def kill_workers(self) -> None:
+        """Kill every confined process of this world, as the kernel would."""
+        for task in Path("/proc/self/task").iterdir():
+            for child in (task / "children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+
+    def _outcomes(self) -> dict[str, str]:
+        closed = self.entries(EntryKind.READ_CLOSED)
+        return {str(entry.facts["read"]): str(entry.facts["outcome"]) for entry in closed}
 
     def _enter(self) -> None:
         administration = self.marketplace.administration
