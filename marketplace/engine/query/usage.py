@@ -6,6 +6,7 @@ The owner guards it by a lock.
 from time import monotonic
 
 _HALF_LIFE = 5.0  # seconds
+_PRESENT = 10.0  # seconds after which a caller who asks nothing is gone
 _FORGOTTEN = 0.01
 
 
@@ -14,7 +15,18 @@ class Usage:
 
     def __init__(self) -> None:
         self._spent: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
         self._since = monotonic()
+
+    def ask(self, caller: str) -> None:
+        """The caller has a query."""
+        self._asked[caller] = monotonic()
+
+    def alone(self, caller: str) -> bool:
+        """Whether nobody else has asked lately, so that there is none to yield to."""
+        since = monotonic() - _PRESENT
+        self._asked = {other: asked for other, asked in self._asked.items() if asked > since}
+        return not self._asked.keys() - {caller}
 
     def note(self, caller: str, seconds: float) -> None:
         """A query of the caller took so much."""

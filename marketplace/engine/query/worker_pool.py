@@ -190,14 +190,14 @@ class WorkerPool:
     def check(self) -> None:
         """Keep the pool's order; the watch asks while a worker is busy, and once more after that.
 
-        Busy workers of callers who took much of the processors lately yield to others, and idle
-        ones that were not used for longest end while all hold too much memory.
+        Busy workers of callers who took much of the processors lately yield to others if there are
+        any, and idle ones that were not used for longest end while all hold too much memory.
         """
         ended = []
         with self._changed:
             for worker, place in self._busy.items():
                 self._usage.note(place.caller, worker.overspent())
-                if self._usage.of(place.caller) > _LIGHT:
+                if self._must_yield(place.caller):
                     worker.yield_to_others()
             idle = {worker: worker.resident() for worker in self._idle}
             held = sum(idle.values()) + sum(worker.resident() for worker in self._busy)
@@ -247,8 +247,9 @@ class WorkerPool:
     ) -> tuple[BoundWorker | None, Place]:
         """An idle worker of this map, or None and a place for one that is to be bound."""
         with self._changed:
+            self._usage.ask(caller)
             self._await_turn(caller, until, cancellation)
-            place = Place(caller, monotonic(), yields=self._usage.of(caller) > _LIGHT)
+            place = Place(caller, monotonic(), yields=self._must_yield(caller))
             worker = self._idle_on(views, yields=place.yields)
             if worker is None or fresh:
                 self._binding.append(place)
@@ -260,6 +261,9 @@ class WorkerPool:
             self._busy[worker] = place
             WATCH.guard(self)
             return worker, place
+
+    def _must_yield(self, caller: str) -> bool:
+        return self._usage.of(caller) > _LIGHT and not self._usage.alone(caller)
 
     def _idle_on(self, views: ViewMap, *, yields: bool) -> BoundWorker | None:
         """One of this map; who took much lately gets one that yields to others rather than make

@@ -20,6 +20,7 @@ LONG = "SELECT sum(hash(i)) AS s FROM range(300000000) t(i)"
 def workers(
     limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[QueryWorkers]:
+    monkeypatch.setattr(usage, "_PRESENT", 1e6)
     monkeypatch.setattr(usage, "_HALF_LIFE", 1e6)  # nothing is forgotten while a process starts
     pool = QueryWorkers(limits, places=4, spares=0, scratch=tmp_path)
     yield pool
@@ -42,7 +43,12 @@ def test_short_queries_need_not_yield(workers: QueryWorkers) -> None:
     assert not yields(worker_for(workers, "ann"))
 
 
+def test_who_is_alone_has_nobody_to_yield_to(workers: QueryWorkers) -> None:
+    assert not yields(worker_for(workers, "ann", LONG))
+
+
 def test_a_long_query_yields_to_the_queries_of_others(workers: QueryWorkers) -> None:
+    worker_for(workers, "ben")
     heavy = worker_for(workers, "ann", LONG)
 
     assert yields(heavy)
@@ -53,6 +59,7 @@ def test_a_long_query_yields_to_the_queries_of_others(workers: QueryWorkers) -> 
 
 
 def test_who_ran_long_queries_lately_begins_the_next_one_yielding(workers: QueryWorkers) -> None:
+    worker_for(workers, "ben")
     worker_for(workers, "ann", LONG)
     with (
         workers.run((), "FROM range(3000000)", CSV, caller="ann") as first,
