@@ -74,7 +74,7 @@ def write_whole(body: Body, path: Path, media_type: str) -> None:
         if media_type == ARROW:
             _write_arrow(body, file)
         else:
-            while piece := body.read(_PIECE):
+            while len(piece := body.read_buffer(_PIECE)):
                 file.write(piece)
 
 
