@@ -12,7 +12,7 @@ from itertools import combinations, islice
 
 from figure import Figure
 from same import require_same
-from sides import HTTP, IN_PROCESS, Side, opened_sides, protocols
+from sides import HTTP, IN_PROCESS, PROTOCOLS, Side, opened_sides
 from turns import in_turns, milliseconds
 from world import World
 
@@ -41,13 +41,13 @@ def _added(
 ) -> Iterator[Figure]:
     world.say(f"Latency: {name}")
     expected = sides[IN_PROCESS].query(sql)
-    for protocol in protocols(sides):
+    for protocol in PROTOCOLS:
         require_same(expected, sides[protocol].query(sql), sql)
     works = {name: partial(side.query, sql) for name, side in sides.items()}
     taken = in_turns(works, samples)
     alone = milliseconds(taken[IN_PROCESS])
     yield Figure(what=f"{name}, p50, {IN_PROCESS}", measured=alone, unit="ms")
-    for protocol in protocols(sides):
+    for protocol in PROTOCOLS:
         reach, towards = (6.0, 2.0) if protocol == HTTP else (12.0, 4.0)
         yield Figure(
             what=f"{name}, warm map, added at p50, {protocol}",
@@ -84,10 +84,10 @@ def _new_maps(sides: dict[str, Side], world: World) -> Iterator[Figure]:
     sets = [*combinations(_MAP_TABLES, 4), *combinations(_MAP_TABLES, 5)]
     works = {
         protocol: partial(_next_map, sides[protocol], islice(sets, rounds))
-        for protocol in protocols(sides)
+        for protocol in PROTOCOLS
     }
     taken = in_turns(works, rounds, settle=_SPARE_SECONDS)
-    for protocol in protocols(sides):
+    for protocol in PROTOCOLS:
         measured = milliseconds(taken[protocol])
         yield Figure(what=f"small query, new map, p50, {protocol}", measured=measured, unit="ms")
 

@@ -42,6 +42,7 @@ def main() -> int:
     arguments = _arguments()
     plan = QUICK if arguments.quick else Plan()
     console = Console()
+    console.width = max(console.width, 100)
     folder = arguments.build / "bench" / "world"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -16,7 +16,7 @@ _MARKETPLACE = Path(sys.executable).with_name("marketplace")
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """Where it listens, and its process. `flight` is empty where it does not speak Flight SQL."""
+    """Where it listens for HTTP and for Flight SQL, and its process."""
 
     url: str
     flight: str
@@ -26,32 +26,24 @@ class Service:
 @contextmanager
 def serving(data: Path) -> Iterator[Service]:
     """The service over a data folder for the length of a block; it logs beside that folder."""
-    port = _free_port()
-    command = [str(_MARKETPLACE), "serve", "--data", str(data), "--port", str(port)]
-    flight = _free_port() if _speaks_flight() else None
-    if flight is not None:
-        command += ["--flight-port", str(flight)]
+    port, flight = _free_ports()
+    ports = ["--port", str(port), "--flight-port", str(flight)]
+    command = [str(_MARKETPLACE), "serve", "--data", str(data), *ports]
     with data.with_suffix(".log").open("w") as log:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_until_healthy(url, process)
-        where = f"grpc://127.0.0.1:{flight}" if flight is not None else ""
-        yield Service(url=url, flight=where, pid=process.pid)
+        yield Service(url=url, flight=f"grpc://127.0.0.1:{flight}", pid=process.pid)
     finally:
         process.terminate()
         process.wait()
 
 
-def _speaks_flight() -> bool:
-    told = subprocess.run([_MARKETPLACE, "serve", "--help"], capture_output=True, text=True)
-    return "--flight-port" in told.stdout
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def _free_ports() -> tuple[int, int]:
+    here = ("127.0.0.1", 0)
+    with socket.create_server(here) as one, socket.create_server(here) as other:
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:

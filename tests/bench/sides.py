@@ -16,6 +16,7 @@ from marketplace.settings import read_settings
 IN_PROCESS = "in-process"
 HTTP = "HTTP"
 FLIGHT = "Flight SQL"
+PROTOCOLS = (HTTP, FLIGHT)
 
 # As many as the service gives a query by default.
 THREADS = read_settings({}).query_threads
@@ -70,24 +71,18 @@ class OverFlight:
 
 @contextmanager
 def opened_sides(world: World) -> Iterator[dict[str, Side]]:
-    """In-process first, then each protocol that the service speaks, as a member of the squad."""
+    """In-process, then each protocol as a member of the squad asks over it."""
     names = {table: f"{TPCH}.{table}" for table in world.released}
     token = world.members[0]
     with ExitStack() as stack:
         client = stack.enter_context(connect(world.service.url, token=token))
+        connection = stack.enter_context(closing(connect_flight(world.service.flight, token)))
         sides: dict[str, Side] = {
             IN_PROCESS: InProcess(world.released),
             HTTP: OverHttp(client, names),
+            FLIGHT: OverFlight(connection, names),
         }
-        if world.service.flight:
-            connection = stack.enter_context(closing(connect_flight(world.service.flight, token)))
-            sides[FLIGHT] = OverFlight(connection, names)
         yield sides
-
-
-def protocols(sides: Mapping[str, Side]) -> list[str]:
-    """The names of the governed sides."""
-    return [name for name in sides if name != IN_PROCESS]
 
 
 def connect_flight(uri: str, token: str) -> Any:

@@ -21,7 +21,7 @@ def test_a_quick_run_compares_every_value_and_leaves_all_figures(tmp_path: Path)
     report = json.loads((tmp_path / "bench.json").read_text())
     measured = {figure["what"]: figure["measured"] for figure in report["figures"]}
     assert all(value > 0 for name, value in measured.items() if "added" not in name)
-    for protocol in ("HTTP",):
+    for protocol in ("HTTP", "Flight SQL"):
         assert f"TPC-H, geometric mean of ratios, {protocol}" in measured
         assert {f"TPC-H q{number:02}, {protocol}" for number in range(1, 23)} <= set(measured)
         assert {

@@ -91,9 +91,8 @@ def _measure(
     with ExitStack() as stack:
         loads = {IN_PROCESS: stack.enter_context(loading(IN_PROCESS, _local(files)))}
         for side, where in ((HTTP, world.service.url), (FLIGHT, world.service.flight)):
-            if where:
-                asked = [{"url": where, "token": token, "sql": governed} for token in tokens]
-                loads[side] = stack.enter_context(loading(side, asked))
+            asked = [{"url": where, "token": token, "sql": governed} for token in tokens]
+            loads[side] = stack.enter_context(loading(side, asked))
         for side, load in loads.items():
             if load.results != loads[IN_PROCESS].results:
                 raise SystemExit(f"The aggregates over {side} differ from DuckDB's own.")

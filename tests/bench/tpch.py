@@ -14,13 +14,13 @@ from pathlib import Path
 from figure import Figure
 from memory import watching_memory
 from same import require_same
-from sides import IN_PROCESS, Side, opened_sides, protocols
+from sides import FLIGHT, HTTP, IN_PROCESS, PROTOCOLS, Side, opened_sides
 from turns import Seconds, in_turns, ratio, timed, turn
 from world import World
 
 _QUERIES = Path(__file__).with_suffix("")
 _PULL = "SELECT * FROM {lineitem}"
-_PULL_REACH = {"HTTP": 1.6, "Flight SQL": 1.9}
+_PULL_REACH = {HTTP: 1.6, FLIGHT: 1.9}
 
 
 def measure_queries(world: World) -> list[Figure]:
@@ -32,7 +32,7 @@ def measure_queries(world: World) -> list[Figure]:
             _compare(sides, sql)
         taken = _rounds(world, sides, queries)
     figures = []
-    for protocol in protocols(sides):
+    for protocol in PROTOCOLS:
         ratios = {name: ratio(taken[name][protocol], taken[name][IN_PROCESS]) for name in queries}
         mean = math.exp(statistics.fmean(map(math.log, ratios.values())))
         what = f"TPC-H, geometric mean of ratios, {protocol}"
@@ -68,7 +68,7 @@ def measure_pull(world: World) -> list[Figure]:
                 reach=_PULL_REACH[protocol],
                 towards=1.1,
             )
-            for protocol in protocols(sides)
+            for protocol in PROTOCOLS
         ),
     ]
 
@@ -84,7 +84,7 @@ def read_queries(scale: float) -> dict[str, str]:
 
 def _compare(sides: Mapping[str, Side], sql: str) -> None:
     expected = sides[IN_PROCESS].query(sql)
-    for protocol in protocols(sides):
+    for protocol in PROTOCOLS:
         require_same(expected, sides[protocol].query(sql), sql)
 
 

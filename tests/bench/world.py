@@ -185,7 +185,9 @@ def _agree(url: str, tokens: Tokens) -> None:
     for number, token in enumerate(tokens.scoped):
         nations = tuple(str(nation) for nation in range(NATIONS) if nation != number)
         rows = RowsWithValues(column="c_nationkey", values=nations)
-        _agree_one(url, tokens.owner, token, (ScopeOfTable(table="customer", rows=rows),))
+        _agree_one(
+            url, tokens.owner, token, (ScopeOfTable(table="customer", columns=("*",), rows=rows),)
+        )
 
 
 def _agree_one(url: str, owner: str, asker: str, tables: tuple[ScopeOfTable, ...]) -> None:
