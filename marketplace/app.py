@@ -134,7 +134,9 @@ def _lanes(settings: Settings) -> tuple[Lane, Lane, Lane]:
                 "queries",
                 per_person=settings.queries_per_person,
                 in_all=settings.queries_at_once,
-            )
+            ),
+            stall=settings.reader_stall,
+            least_rate=settings.least_rate,
         ),
         Lane(
             Admission(
@@ -146,7 +148,9 @@ def _lanes(settings: Settings) -> tuple[Lane, Lane, Lane]:
                 "downloads",
                 per_person=settings.downloads_per_person,
                 in_all=settings.downloads_at_once,
-            )
+            ),
+            stall=settings.reader_stall,
+            least_rate=settings.least_rate,
         ),
     )
 

@@ -26,7 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `queries_at_once` are queries on their way, whether they wait, run or are read;
     `query_workers` of them run, `query_line` wait. Workers that nobody asks are kept warm while all
     hold `query_memory_in_all` together; `query_memory` bounds each one. A query that would have to
-    read more than `query_scan_limit` is refused before it runs.
+    read more than `query_scan_limit` is refused before it runs. A sender that is silent for
+    `upload_stall`, a reader for `reader_stall`, and either that moves less than `least_rate` bytes a
+    second on average, is ended.
 
     Flight SQL is served on `flight_port` (0: not at all), with TLS where `flight_tls_certificate`
     and `flight_tls_key` name PEM files; without, on this machine only.
@@ -57,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ingests_at_once: int = 2
     upload_limit: int = 8 * 1024**3
     upload_stall: float = 30.0
+    least_rate: int = 16 * 1024
+    reader_stall: float = 60.0
     uploads_per_person: int = 2
     uploads_at_once: int = 16
     downloads_per_person: int = 16

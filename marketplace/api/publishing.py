@@ -21,6 +21,7 @@ from marketplace.api.call import Call, Given
 from marketplace.api.content_digest import announced_sha256
 from marketplace.api.descriptions import published_release
 from marketplace.api.lanes import Lane
+from marketplace.api.pace import Pace
 from marketplace.bootstrap import Marketplace
 from marketplace.engine.ingest.ingest_job import DateOrder, IngestOptions
 from marketplace.errors import RequestMalformed
@@ -163,25 +164,27 @@ async def publish_release(
 
     with uploads.place(principal.person_id):
         await asyncio.to_thread(marketplace.publishing.check, principal, address)
-        stall = marketplace.settings.upload_stall
-        return await uploads.run(publish, await _received(request, spool, uploads, stall))
+        settings = marketplace.settings
+        pace = Pace(stall=settings.upload_stall, least=settings.least_rate)
+        return await uploads.run(publish, await _received(request, spool, uploads, pace))
 
 
-async def _received(request: Call, spool: Spool, uploads: Lane, stall: float) -> Fetched:
+async def _received(request: Call, spool: Spool, uploads: Lane, pace: Pace) -> Fetched:
     """The body in a file. No thread is held while the sender is awaited.
 
-    Raises SourceInterrupted where nothing comes for `stall` seconds or the connection ends.
+    Raises SourceInterrupted where nothing comes, or too little, or the connection ends.
     """
     with spool:
-        async for block in _blocks(request, stall):
+        async for block in _blocks(request, pace):
             await uploads.run(spool.write, block)
         return await uploads.run(spool.finish)
 
 
-async def _blocks(request: Call, stall: float) -> AsyncIterator[bytes]:
+async def _blocks(request: Call, pace: Pace) -> AsyncIterator[bytes]:
     pieces = request.stream()
     block = bytearray()
-    while (piece := await _next_piece(pieces, stall)) is not None:
+    while (piece := await _next_piece(pieces, pace)) is not None:
+        pace.moved(len(piece))
         block += piece
         if len(block) >= _BLOCK_BYTES:
             yield bytes(block)
@@ -189,12 +192,14 @@ async def _blocks(request: Call, stall: float) -> AsyncIterator[bytes]:
     yield bytes(block)
 
 
-async def _next_piece(pieces: AsyncIterator[bytes], stall: float) -> bytes | None:
+async def _next_piece(pieces: AsyncIterator[bytes], pace: Pace) -> bytes | None:
     try:
-        async with asyncio.timeout(stall):
-            return await anext(pieces, None)
+        return await pace.wait(anext(pieces, None))
     except TimeoutError:
-        reason = f"Nothing more of the file came for {stall:g} seconds."
+        reason = (
+            f"Nothing more of the file came for {pace.stall:g} seconds, or on average fewer than "
+            f"{pace.least} bytes a second."
+        )
     except LitestarException:
         # So the framework says that the connection ended before the end of the body.
         reason = "The sender stopped before the file was whole."

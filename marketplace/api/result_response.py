@@ -69,9 +69,11 @@ class ResultResponse(ASGIResponse):
 
     async def _relay(self, send: Send) -> None:
         chunks = iter(self._delivery)
+        pace = self._lane.pace()
         try:
             while (chunk := await self._lane.run(next, chunks, None)) is not None:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                sent = send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await pace.wait(sent, size=len(chunk))
         except Exception as error:  # noqa: BLE001 - whatever it was, the result is not whole
             _log.warning("A result was cut: %s", type(error).__name__)
             return

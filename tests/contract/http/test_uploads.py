@@ -6,7 +6,7 @@ import json
 import os
 import selectors
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,25 @@ def test_an_upload_that_falls_silent_is_ended_and_nothing_is_kept(service: Any) 
     assert "0.2 seconds" in problem["detail"]
     assert spooled(service) == []
     assert service.publishing.taken == []
+
+
+def test_an_upload_that_drips_is_ended_though_it_is_never_silent(service: Any) -> None:
+    settings = service.parts.settings
+    service.parts.settings = msgspec.structs.replace(settings, upload_stall=0.5)
+    try:
+        with begun(service, b"a,b\n1,2\n", 1000) as connection:
+            connection.settimeout(0.01)
+            answer = b""
+            for _ in range(900):  # some nine seconds; the file would be whole only after that
+                connection.sendall(b"1")
+                with suppress(TimeoutError):
+                    answer = connection.recv(65536)
+                    break
+    finally:
+        service.parts.settings = settings
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"bytes a second" in answer
+    assert spooled(service) == []
 
 
 def test_one_person_uploads_two_files_at_a_time_and_then_may_again(service: Any) -> None:
