@@ -88,12 +88,12 @@ class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
     @guarded
     def do_action(self, context: Any, action: Any) -> list[flight.Result]:
         """Everything that is neither a list nor rows."""
+        if action.type == "ClosePreparedStatement":
+            return []  # nothing is kept for a handle, so anybody may let go of one
         call, body = _call(context), action.body.to_pybytes()
         match action.type:
             case "CreatePreparedStatement":
                 return _results(self._prepare(call, context, unpacked(body)))
-            case "ClosePreparedStatement":
-                return []  # its handle is its caller's to forget
             case "CancelFlightInfo":
                 request = read_message(core.CancelFlightInfoRequest, body)
                 cancelled = self._cancel(call, request.info)
@@ -183,6 +183,7 @@ def _call(context: Any) -> Call:
     call = context.get_middleware(CALL)
     if not isinstance(call, Call):
         raise TypeError("a call that did not sign in")
+    call.principal  # noqa: B018 - raises where it is nobody's
     return call
 
 

@@ -30,11 +30,20 @@ class Call(flight.ServerMiddleware):  # type: ignore[misc]
     `cookies` is what the caller sent of them, as text.
     """
 
-    def __init__(self, principal: Principal, *, reply: dict[str, str], cookies: str) -> None:
-        self.principal = principal
+    def __init__(
+        self, principal: Principal | Unauthenticated, *, reply: dict[str, str], cookies: str
+    ) -> None:
         self.cookies = cookies
         self.held = ExitStack()
+        self._principal = principal
         self._reply = reply
+
+    @property
+    def principal(self) -> Principal:
+        """Whose the call is. Raises Unauthenticated where that is nobody."""
+        if isinstance(self._principal, Unauthenticated):
+            raise self._principal
+        return self._principal
 
     def sending_headers(self) -> dict[str, str]:
         """The bearer token, in answer to a handshake."""
@@ -46,7 +55,11 @@ class Call(flight.ServerMiddleware):  # type: ignore[misc]
 
 
 class SignIn(flight.ServerMiddlewareFactory):  # type: ignore[misc]
-    """Authenticates every call, the handshake included, before its handler sees it."""
+    """Authenticates every call, the handshake included, before its handler sees it.
+
+    Of an action only its handler knows which it is, and a client whose token has ended may still
+    close what it opened: there the refusal waits in the call for whoever asks whose it is.
+    """
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
@@ -54,6 +67,14 @@ class SignIn(flight.ServerMiddlewareFactory):  # type: ignore[misc]
     @guarded
     def start_call(self, info: Any, headers: dict[str, list[str]]) -> Call:
         """The call as its caller's. Raises FlightUnauthenticatedError, FlightUnauthorizedError."""
+        try:
+            return self._signed_in(info, headers)
+        except Unauthenticated as refusal:
+            if info.method != flight.FlightMethod.DO_ACTION:
+                raise
+            return Call(refusal, reply={}, cookies="")
+
+    def _signed_in(self, info: Any, headers: dict[str, list[str]]) -> Call:
         secret = _secret(_only(headers, "authorization"))
         shaking_hands = info.method == flight.FlightMethod.HANDSHAKE
         # What is read or listed renews its principal in the transaction that decides, so that a

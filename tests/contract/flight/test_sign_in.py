@@ -93,3 +93,19 @@ def test_an_expired_token_opens_nothing(world, clock, call) -> None:
     clock.advance(timedelta(days=31))
     with pytest.raises(flight.FlightUnauthenticatedError, match="expired"):
         call(caller)
+
+
+def test_a_client_whose_token_has_ended_may_still_let_go_of_a_handle(world, clock, packed) -> None:
+    caller = world.caller("member")
+    handle = caller.prepare("SELECT 1").handle
+    clock.advance(timedelta(days=31))
+    close = sql.ActionClosePreparedStatementRequest(prepared_statement_handle=handle)
+    assert caller.act("ClosePreparedStatement", packed(close)) == []
+
+
+def test_no_other_action_is_done_for_nobody(shared_world, bare) -> None:
+    member = shared_world.caller("member")
+    actions = {action.type for action in member.client.list_actions(member.options)}
+    for name in {*actions, "BeginTransaction", "Nothing"} - {"ClosePreparedStatement"}:
+        with pytest.raises(flight.FlightUnauthenticatedError):
+            bare("Bearer nobody").act(name)
