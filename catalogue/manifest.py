@@ -16,7 +16,7 @@ def next_contract(current: Contract | None, offered: TableSchema) -> Contract:
 
     Version 1 is the schema of the table's first release. A later file keeps the contract that is
     there, whatever order its columns come in; columns that it adds are appended to make the next
-    version. What the contract says of a column (its place mark, sensitivity, description) stays.
+    version, and so does another sort order. What the contract says of a column (its place mark, sensitivity, description) stays.
     """
     if current is None:
         return 1, offered
@@ -30,9 +30,9 @@ def next_contract(current: Contract | None, offered: TableSchema) -> Contract:
         )
     known = set(contract.names)
     added = tuple(column for column in offered.columns if column.name not in known)
-    if not added:
+    if not added and offered.sort == contract.sort:
         return current
-    return version + 1, TableSchema(columns=contract.columns + added)
+    return version + 1, TableSchema(columns=contract.columns + added, sort=offered.sort)
 
 
 def under_contract(

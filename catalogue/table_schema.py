@@ -33,9 +33,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableSchema(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of a table in order; names are unique SQL identifiers in lower case."""
+    """The columns of a table in order; names are unique SQL identifiers in lower case.
+
+    `sort` names the columns that rows are sorted by as they are published, ascending, those without
+    a value last; without any they keep the order of the publisher's file.
+    """
 
     columns: tuple[Column, ...]
+    sort: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -81,6 +81,7 @@ def _table(
         rows=table.rows,
         bytes=sum(file.bytes for file in table.files),
         columns=tuple(_column(column, agreed) for column in table.schema.columns),
+        sort=table.schema.sort,
     )
 
 

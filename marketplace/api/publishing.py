@@ -71,10 +71,11 @@ def ingest_options(
     sheet: FromQuery[str | None] = None,
     date_order: FromQuery[DateOrder | None] = None,
     text_columns: FromQuery[list[str] | None] = None,
+    sort: FromQuery[list[str] | None] = None,
 ) -> IngestOptions:
     """What the publisher says about the file where its own words are not clear enough."""
-    columns = tuple(text_columns or ())
-    _check_texts(encoding or "", delimiter or "", sheet or "", *columns)
+    columns, sorted_by = tuple(text_columns or ()), tuple(sort or ())
+    _check_texts(encoding or "", delimiter or "", sheet or "", *columns, *sorted_by)
     return IngestOptions(
         encoding=encoding,
         delimiter=delimiter,
@@ -83,6 +84,7 @@ def ingest_options(
         sheet=sheet,
         date_order=date_order,
         text_columns=columns,
+        sort=sorted_by,
     )
 
 

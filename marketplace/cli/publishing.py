@@ -54,6 +54,7 @@ def publish(
         tuple[str, ...],
         Parameter(group="About the file, where it is not clear enough", negative=()),
     ] = (),
+    sort: Annotated[tuple[str, ...], Parameter(group="How the table is kept", negative=())] = (),
     json: Json = False,
     service: Service = SERVICE,
 ) -> None:
@@ -95,6 +96,9 @@ def publish(
         Whether 01/02/2026 is the first of February (dmy) or the second of January (mdy).
     text_column
         A column to keep as text; may be given several times.
+    sort
+        A column to sort the rows by, so that a query for few of its values reads little; may be
+        given several times, the first one first. Later releases are sorted so too.
     json
         Write JSON.
     """
@@ -111,6 +115,7 @@ def publish(
         "sheet": sheet,
         "date_order": date_order,
         "text_columns": text_column,
+        "sort": sort,
     }
     given = {name: value for name, value in said.items() if value}
     if not file.is_file():
@@ -197,6 +202,8 @@ def _show_dataset(found: DatasetDescription) -> None:
 
 
 def _show_columns(table: TableDescription) -> None:
+    if table.sort:
+        say(f"Its rows are sorted by {', '.join(table.sort)}.")
     show_table(
         ("column", "type", "heading in the file", "remarks"),
         (

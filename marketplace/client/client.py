@@ -198,7 +198,8 @@ class Client:
         several. `parent` is the release you build on (0 for none): you are refused if another came
         first. The rest describes the dataset at its first release (title, description, licence,
         access_rights, official_sensitive, visible_to) and says what the file does not (encoding,
-        delimiter, header_line, last_line, sheet, date_order, text_columns).
+        delimiter, header_line, last_line, sheet, date_order, text_columns) and how the table is kept
+        (sort: the columns that its rows are sorted by).
         """
         path = Path(path)
         size = path.stat().st_size

@@ -24,7 +24,10 @@ class ColumnDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """One table of a release. `address` is what a query names; `bytes` are those of its Parquet."""
+    """One table of a release. `address` is what a query names; `bytes` are those of its Parquet.
+
+    `sort` names the columns that its rows are sorted by; without any they lie as they were published.
+    """
 
     name: str
     address: str
@@ -32,6 +35,7 @@ class TableDescription(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     bytes: int
     columns: tuple[ColumnDescription, ...]
+    sort: tuple[str, ...] = ()
 
 
 class TableFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,3 +73,16 @@ def test_a_dataset_goes_from_a_file_to_the_rows_agreed(acting, tmp_path: Path) -
     told = member.why("mhclg.homes")
     assert not told.allowed
     assert "Its owner revoked it. The reason given: The purpose has ended" in told.sentence
+
+
+def test_a_table_that_is_to_be_sorted_says_so_and_stays_so(acting, tmp_path: Path) -> None:
+    file = tmp_path / "homes.csv"
+    file.write_text(HOMES)
+    publisher = acting("publisher")
+    first = publisher.publish(file, "mhclg.homes", sort=["Households", "area"])
+    assert first.table.sort == ("households", "area")
+    file.write_text(HOMES + "E08000003,Manchester,1\n")
+    second = publisher.publish(file, "mhclg.homes")
+    assert (second.release.number, second.table.contract_version) == (2, 1)
+    [table] = publisher.dataset("mhclg.homes").release.tables
+    assert table.sort == ("households", "area")

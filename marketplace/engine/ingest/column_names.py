@@ -18,6 +18,7 @@ _LONGEST_HEADING = 500
 _MOST_LISTED = 50
 _SPACE = re.compile(r"\s+")
 _LONGEST_NAME = 63
+_ROW_NUMBER = "file_row_number"  # what DuckDB calls a row's place in a Parquet file
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
@@ -50,10 +51,12 @@ def name_columns(headings: Sequence[str], contract: TableSchema | None) -> tuple
     )
 
 
-def columns_meant(wanted: Sequence[str], titles: Mapping[str, str]) -> frozenset[str]:
-    """The names of the columns that a publisher means, by heading or name in any case.
+def columns_meant(
+    wanted: Sequence[str], titles: Mapping[str, str], *, option: str
+) -> tuple[str, ...]:
+    """The names of the columns that a publisher means in an option, by heading or name in any case.
 
-    `titles` are the headings by column name. Raises FileUnreadable where something names none: a
+    Each once, in the order of `wanted`. `titles` are the headings by column name. Raises FileUnreadable where something names none: a
     misspelt column would otherwise be read as if nothing had been said of it.
     """
     known = {_folded(title): name for name, title in titles.items()} | {
@@ -63,10 +66,10 @@ def columns_meant(wanted: Sequence[str], titles: Mapping[str, str]) -> frozenset
     unknown = [text for text, name in meant.items() if name is None]
     if unknown:
         raise FileUnreadable(
-            f"text_columns names what is no column of the file: {_listed(unknown)}.",
+            f"{option} names what is no column of the file: {_listed(unknown)}.",
             next_step=f"The columns are {_listed(list(titles.values()))}.",
         )
-    return frozenset(name for name in meant.values() if name is not None)
+    return tuple(dict.fromkeys(name for name in meant.values() if name is not None))
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -87,7 +90,8 @@ def _name(title: str) -> str:
     """
     if not re.search(r"[a-z0-9]", unicodedata.normalize("NFKD", title).lower()):
         return _suffixed("column", title)
-    return identifier_from(title)
+    name = identifier_from(title)
+    return f"{name}_" if name == _ROW_NUMBER else name
 
 
 def _suffixed(name: str, title: str) -> str:

@@ -113,6 +113,7 @@ def _check(ingested: Ingested, into: Path, contract: TableSchema | None) -> None
         and len(set(names)) == len(names) > 0
         and all(_TYPE.fullmatch(column.type) for column in ingested.schema.columns)
         and ingested.schema.columns[: len(kept)] == kept
+        and set(ingested.schema.sort) <= set(names)
     )
     try:
         for name in names[len(kept) :]:

@@ -21,7 +21,8 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
     All are optional; what is left out is found from the file or refused with a sentence. Lines
     (rows of a sheet) count from 1. `header_line` holds the column headings and what is above it
     is skipped; `last_line` is the last that belongs to the table. `text_columns` are headings or
-    column names to keep as text; one that names no column is refused.
+    column names to keep as text; one that names no column is refused. `sort` are those to sort the
+    rows by, in that order; without any they are sorted as the contract says, or not at all.
     """
 
     encoding: str | None = None
@@ -31,6 +32,7 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
     sheet: str | None = None
     date_order: DateOrder | None = None
     text_columns: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

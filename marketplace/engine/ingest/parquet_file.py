@@ -17,7 +17,11 @@ from catalogue.table_schema import Column, TableSchema, breaches
 from marketplace.engine.ingest.column_names import columns_meant, name_columns, title_of
 from marketplace.engine.ingest.ingest_job import Ingested, Progress
 from marketplace.engine.ingest.parquet_checking import damaged, refuse_contradictions, verify_pages
-from marketplace.engine.ingest.parquet_writing import column_types, write_parquet
+from marketplace.engine.ingest.parquet_writing import (
+    column_types,
+    rows_of_a_group,
+    write_parquet,
+)
 from marketplace.engine.ingest.text_table import first_place_column
 from marketplace.engine.instance import identifier, literal
 from marketplace.errors import FileUnreadable
@@ -93,7 +97,7 @@ def read_parquet_file(
             connection,
             relation,
             into / "table.parquet",
-            row_bytes=_row_bytes(metadata),
+            rows_of_a_group=rows_of_a_group(_row_bytes(metadata)),
             report=partial(tell, "reading"),
         )
     except duckdb.OutOfMemoryException:
@@ -179,7 +183,7 @@ def _refuse_no_texts(
     types: Mapping[str, str],
     names: Mapping[str, str],
 ) -> None:
-    meant = columns_meant(wanted, headings)
+    meant = columns_meant(wanted, headings, option="text_columns")
     findings = [
         f"Column {title_of(original)[:80]!r} is {types[original]}."
         for original, name in names.items()

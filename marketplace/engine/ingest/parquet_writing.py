@@ -22,19 +22,16 @@ def write_parquet(
     relation: str,
     path: Path,
     *,
-    row_bytes: int,
+    rows_of_a_group: int,
     report: Callable[[float], None],
 ) -> WrittenFile:
     """Write the rows of a relation (SQL, in brackets) in their order to a new file.
 
-    `row_bytes` is about how much a row takes as text: wide rows get smaller row groups, because a
-    whole one is held in memory. `report` is given the share that is done, 0 to 1.
+    `report` is given the share that is done, 0 to 1.
     """
-    rows = max(_VECTOR, min(_ROW_GROUP, _ROW_GROUP_BYTES // max(row_bytes, 1)))
-    rows -= rows % _VECTOR
     copy = (
         f"COPY {relation} TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, "
-        f"COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {rows}, RETURN_STATS true)"
+        f"COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {rows_of_a_group}, RETURN_STATS true)"
     )
     _, count, size, _, statistics, *_ = _run_reporting(connection, copy, report)
     types = column_types(connection, path)
@@ -48,6 +45,15 @@ def write_parquet(
             for name in types
         ),
     )
+
+
+def rows_of_a_group(row_bytes: int) -> int:
+    """How many rows to write in a group whose rows take about `row_bytes` each as text.
+
+    Wide rows get smaller groups, because a whole one is held in memory.
+    """
+    rows = max(_VECTOR, min(_ROW_GROUP, _ROW_GROUP_BYTES // max(row_bytes, 1)))
+    return rows - rows % _VECTOR
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:

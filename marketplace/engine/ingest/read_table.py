@@ -9,6 +9,7 @@ from catalogue.table_schema import TableSchema
 from marketplace.engine.ingest.csv_rows import CsvRows, choose_delimiter
 from marketplace.engine.ingest.excel import read_sheet
 from marketplace.engine.ingest.ingest_job import Ingested, IngestOptions, Progress
+from marketplace.engine.ingest.layout import Layout
 from marketplace.engine.ingest.parquet_file import read_parquet_file
 from marketplace.engine.ingest.table_rows import find_headings
 from marketplace.engine.ingest.text_file import prepare_text
@@ -61,7 +62,7 @@ def read_table(
     connection = open_instance(share, scratch)
     try:
         if begin.startswith(_PARQUET):
-            return read_parquet_file(
+            ingested = read_parquet_file(
                 connection,
                 file,
                 into=into,
@@ -69,20 +70,23 @@ def read_table(
                 text_columns=options.text_columns,
                 report=progress,
             )
-        if begin.startswith((_ZIP, _COMPOUND)):
-            table = read_sheet(file, options, limits)
         else:
-            _refuse_other_formats(begin, name)
-            table = _read_csv(file, options, limits, scratch, progress)
-        return TextTableReading(
-            connection,
-            table,
-            into=into,
-            scratch=scratch,
-            contract=contract,
-            options=options,
-            report=progress,
-        ).run()
+            if begin.startswith((_ZIP, _COMPOUND)):
+                table = read_sheet(file, options, limits)
+            else:
+                _refuse_other_formats(begin, name)
+                table = _read_csv(file, options, limits, scratch, progress)
+            ingested = TextTableReading(
+                connection,
+                table,
+                into=into,
+                scratch=scratch,
+                contract=contract,
+                options=options,
+                report=progress,
+            ).run()
+        sort = options.sort or (contract.sort if contract else ())
+        return Layout(connection, progress).of(ingested, sort)
     finally:
         connection.close()
 

@@ -22,7 +22,7 @@ from marketplace.engine.ingest.column_names import columns_meant, name_columns, 
 from marketplace.engine.ingest.column_plan import ColumnPlan, count_kinds
 from marketplace.engine.ingest.column_types import AREA_CODE, Conventions
 from marketplace.engine.ingest.ingest_job import Ingested, IngestOptions, Progress
-from marketplace.engine.ingest.parquet_writing import write_parquet
+from marketplace.engine.ingest.parquet_writing import rows_of_a_group, write_parquet
 from marketplace.engine.ingest.plain_csv import PlainCsv
 from marketplace.engine.ingest.table_rows import (
     FINDINGS_SHOWN,
@@ -90,7 +90,7 @@ class TextTableReading:
         texts = [table.headings.texts[position] for position in table.headings.named]
         self._names = name_columns(texts, contract)
         self._titles = dict(zip(self._names, map(title_of, texts), strict=True))
-        self._as_text = columns_meant(options.text_columns, self._titles)
+        self._as_text = columns_meant(options.text_columns, self._titles, option="text_columns")
         self._refuse_missing_columns()
 
     def run(self) -> Ingested:
@@ -242,7 +242,7 @@ class TextTableReading:
             self._connection,
             f"(SELECT {values} FROM {plain.relation()})",
             path,
-            row_bytes=plain.row_bytes,
+            rows_of_a_group=rows_of_a_group(plain.row_bytes),
             report=lambda share: self._tell("reading", share, plain),
         )
 
