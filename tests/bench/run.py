@@ -14,6 +14,7 @@ from pathlib import Path
 
 import decision
 import extract
+import hostile_neighbour
 import latency
 import publish
 import report
@@ -34,6 +35,7 @@ PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "throughput": throughput.measure,
     "extract": extract.measure,
     "decision": decision.measure,
+    "hostile": hostile_neighbour.measure,
 }
 
 
