@@ -12,18 +12,21 @@ from typing import Self
 
 from access_policies.vocabulary import Action
 from catalogue.dataset import DataFile
-from catalogue.errors import ObjectCorrupted, ObjectMissing, Problem
+from catalogue.errors import ObjectCorrupted, Problem
 from marketplace import enforcement
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
+from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.statement import Name, Statement
-from marketplace.errors import QueryTooLarge, UnknownRecord
+from marketplace.errors import QueryTooLarge, ServiceBusy, UnknownRecord
 from marketplace.extracts import Extracts
 from marketplace.identity.principal import Principal
 from marketplace.query.permits import Permit, Permits, Reading
 
 _PIECE = 1024 * 1024
+
+_Copies = tuple[tuple[DataFile, Path], ...]
 
 
 class Downloads:
@@ -37,12 +40,20 @@ class Downloads:
         self._extracts = extracts
         self._clock = clock
 
-    def open(self, principal: Principal, table: Name, release: int | None) -> "OpenTable":
+    def open(
+        self,
+        principal: Principal,
+        table: Name,
+        release: int | None,
+        *,
+        cancellation: Cancellation | None = None,
+    ) -> "OpenTable":
         """Decide and record a download of one table, and hold its files until that is closed.
 
         `table` is (organisation, dataset, table); no release is the newest. Raises UnknownDataset
         (also for what the caller may not know of), UnknownRelease, AccessDenied, Unauthenticated,
-        QueryTooLarge where the agreement lets less out at once, and what `Extracts.pinned` raises.
+        QueryTooLarge where the agreement lets less out at once, QueryStopped where `cancellation` says
+        so before, and what `Extracts.pinned` raises.
         """
         pinned = {} if release is None else {".".join(table[:2]): release}
         permit = self._permits.issue(
@@ -54,20 +65,30 @@ class Downloads:
         (reading,) = permit.readings
         held = ExitStack()
         try:
-            paths = held.enter_context(self._extracts.pinned(reading.table, reading.scope))
-            files = self._extracts.files_for(reading.table, reading.scope)
+            files = self._extracts.files_for(
+                reading.table, reading.scope, cancellation=cancellation
+            )
             _check_limit(reading, files)
-            # The cache names a copy by its content. Somebody may have built the extract again.
-            if [path.stem for path in paths] != [file.sha256 for file in files]:
-                raise ObjectMissing(
-                    "The files of the table were built again at this moment.",
-                    next_step="Send the call again.",
-                )
+            copies = self._copies(held, reading, files)
         except BaseException as error:
             held.close()
             self._permits.close(permit, 0, 0, type(error).__name__)
             raise
-        return OpenTable(self._permits, permit, self._watch(permit), files, paths, held)
+        return OpenTable(self._permits, permit, self._watch(permit), copies, held)
+
+    def _copies(self, held: ExitStack, reading: Reading, files: tuple[DataFile, ...]) -> _Copies:
+        """Each file with its verified copy, which the cache names by its content."""
+        paths = held.enter_context(self._extracts.pinned(reading.table, reading.scope, files=files))
+        by_content = {path.stem: path for path in paths}
+        if any(file.sha256 not in by_content for file in files):
+            # The store had lost the extract, and it was built again.
+            files = self._extracts.files_for(reading.table, reading.scope)
+        try:
+            return tuple((file, by_content[file.sha256]) for file in files)
+        except KeyError:
+            raise ServiceBusy(
+                "The files of the table are being built again.", next_step="Send the call again."
+            ) from None
 
     def _watch(self, permit: Permit) -> Watch:
         (reading,) = permit.readings
@@ -108,18 +129,17 @@ class OpenTable:
         permits: Permits,
         permit: Permit,
         watch: Watch,
-        files: tuple[DataFile, ...],
-        paths: tuple[Path, ...],
+        copies: _Copies,
         held: ExitStack,
     ) -> None:
-        self.files = files
+        self.files = tuple(file for file, _ in copies)
         self.entry = permit.entry
         self.reading: Reading
         (self.reading,) = permit.readings
         self._permits = permits
         self._permit = permit
         self._watch = watch
-        self._paths = paths
+        self._paths = tuple(path for _, path in copies)
         self._held = held
         self._closed = False
 

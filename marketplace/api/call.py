@@ -1,5 +1,7 @@
 """A call as handlers get it, and how they name what the application gives them."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 from litestar import Request
@@ -9,6 +11,7 @@ from litestar.exceptions import SerializationException
 from litestar.params import SkipValidation
 from litestar.types import Receive
 
+from marketplace.engine.query.cancellation import Cancellation
 from marketplace.errors import RequestMalformed
 from marketplace.identity.principal import Principal
 
@@ -34,6 +37,19 @@ async def until_gone(receive: Receive) -> None:
     """Wait until the caller has closed the connection, once the call's body was read."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], stop: Cancellation) -> T:
+    """Wait for what the answer begins with, and stop the work where the caller leaves before it."""
+    running = asyncio.ensure_future(work)
+    gone = asyncio.create_task(until_gone(receive))
+    try:
+        await asyncio.wait((gone, running), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        if not running.done():
+            stop.cancel()
+    return await running
 
 
 def refuse_nul(request: Request[Any, Any, Any]) -> None:

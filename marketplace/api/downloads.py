@@ -13,12 +13,13 @@ from litestar.response.base import ASGIResponse
 from access_policies.vocabulary import Action
 from catalogue.dataset import DataFile
 from catalogue.errors import UnknownRelease
-from marketplace.api.call import Call, Given
+from marketplace.api.call import Call, Given, unless_gone
 from marketplace.api.lanes import Lane
 from marketplace.api.read_headers import read_headers
 from marketplace.api.result_response import ResultResponse
 from marketplace.api.selection import Selection, select
 from marketplace.download import Downloads, OpenTable
+from marketplace.engine.query.cancellation import Cancellation
 from marketplace.errors import UnknownRecord
 from marketplace.identity.principal import Principal
 from marketplace.wire import TableFile, TableFiles
@@ -84,7 +85,11 @@ async def send_file(
     name, number = (organisation, dataset, table), _file_number(file)
     with ExitStack() as held:
         held.enter_context(transfers.place(principal.person_id))
-        opened = await transfers.run(downloads.open, principal, name, _release(release))
+        cancellation = Cancellation()
+        opening = transfers.run(
+            downloads.open, principal, name, _release(release), cancellation=cancellation
+        )
+        opened = await unless_gone(request.receive, opening, cancellation)
         held.push(opened)
         found = opened.file(number)
         tag = f'"{found.sha256}"'

@@ -1,6 +1,5 @@
 """SQL in, the rows and columns agreed out, in the format that the caller accepts."""
 
-import asyncio
 from contextlib import ExitStack
 
 from litestar import post
@@ -8,13 +7,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from access_policies.vocabulary import Action
-from marketplace.api.call import Call, Given, until_gone
+from marketplace.api.call import Call, Given, unless_gone
 from marketplace.api.lanes import Lane
 from marketplace.api.media_types import OFFERS, negotiate
 from marketplace.api.parameters import as_arrow
 from marketplace.api.read_headers import read_headers
 from marketplace.api.result_response import ResultResponse
-from marketplace.delivery import Delivery
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.identity.principal import Principal
 from marketplace.query import Querying
@@ -64,7 +62,7 @@ async def run_query(
             parameters=as_arrow(data.parameters),
             cancellation=cancellation,
         )
-        delivery = await _unless_gone(request, asyncio.ensure_future(running), cancellation)
+        delivery = await unless_gone(request.receive, running, cancellation)
         return ResultResponse(
             delivery,
             media_type=media_type,
@@ -72,17 +70,3 @@ async def run_query(
             lane=queries,
             held=held.pop_all(),
         )
-
-
-async def _unless_gone(
-    request: Call, running: asyncio.Future[Delivery], cancellation: Cancellation
-) -> Delivery:
-    """Wait for the first bytes, and stop the work where the caller leaves before them."""
-    gone = asyncio.create_task(until_gone(request.receive))
-    try:
-        await asyncio.wait((gone, running), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        gone.cancel()
-        if not running.done():
-            cancellation.cancel()
-    return await running

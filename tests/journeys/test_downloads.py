@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from access_policies.scope import RowsInPlaces
 from access_policies.vocabulary import Action
 from marketplace.audit import entries
 from marketplace.audit.entries import EntryKind
+from marketplace.wire import ApprovalForm, ShareRequestForm
 
 HOMES = "/api/v1/datasets/mhclg/homes/releases/latest/tables/homes"
 FILE = f"{HOMES}/1.parquet"
@@ -39,7 +41,12 @@ def ask(world, url) -> Ask:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         authorization = {"Authorization": f"Bearer {world.secret(by)}"} if by else {}
         return urllib3.request(
-            method, url + path, headers=authorization | named, decode_content=False, retries=False
+            method,
+            url + path,
+            headers=authorization | named,
+            decode_content=False,
+            retries=False,
+            timeout=60,
         )
 
     return ask
@@ -197,6 +204,46 @@ def test_every_call_is_recorded_with_the_bytes_that_left(world, ask: Ask) -> Non
     assert first.facts["allowed"] is True
 
 
+def test_an_agreement_that_limits_a_result_does_not_let_out_a_larger_table(
+    world, acting, ask: Ask
+) -> None:
+    world.publish()
+    for most_rows, status in [(2, 413), (3, 200)]:
+        form = ShareRequestForm(
+            dataset="mhclg.homes",
+            last_day=date(2026, 12, 31),
+            data_type="none",
+            aims="Fewer families in bed and breakfast",
+            power="legislation",
+            power_named="Housing Act 1996, section 208",
+        )
+        asked = acting("member").ask(form)
+        approval = ApprovalForm(reason="Within the programme", most_rows=most_rows)
+        agreement = acting("owner").approve(asked.id, approval)
+        assert ask().status == status
+        assert ask(range="bytes=0-3").status == (206 if status == 200 else status)
+        assert ask(HOMES).status == status
+        acting("owner").revoke(agreement.id, "Another limit")
+
+
+@pytest.mark.parametrize("call", [FILE, HOMES])
+def test_an_extract_that_the_store_lost_is_built_again_for_a_download(
+    world, ask: Ask, tmp_path: Path, call: str
+) -> None:
+    world.publish()
+    world.share(columns=("area", "households"))
+    before = ask().data
+    for copy in (tmp_path / "data" / "cache").glob("*.parquet"):
+        copy.unlink()
+    [stored] = world.marketplace.store.list("extracts/")
+    (tmp_path / "data" / "objects" / stored.key).unlink()
+
+    assert ask(call).status == 200
+    assert pa.parquet.read_table(io.BytesIO(ask().data)) == pa.parquet.read_table(
+        io.BytesIO(before)
+    )
+
+
 def test_revoking_cuts_a_download_and_the_record_says_so(world, url, monkeypatch) -> None:
     monkeypatch.setattr("marketplace.delivery._LOOK_AGAIN_SECONDS", 0.0)
     world.publish(MANY_ROWS)
@@ -273,7 +320,7 @@ def test_curl_goes_on_where_it_was_cut(world, url, tmp_path: Path) -> None:
     world.publish(MANY_ROWS)
     world.share()
     whole = urllib3.request(
-        "GET", url + FILE, headers={"Authorization": f"Bearer {world.secret('member')}"}
+        "GET", url + FILE, headers={"Authorization": f"Bearer {world.secret('member')}"}, timeout=60
     ).data
     path = tmp_path / "homes.parquet"
     path.write_bytes(whole[:100_001])
@@ -295,7 +342,9 @@ class RangeFile(io.RawIOBase):
         self._headers = {"Authorization": f"Bearer {token}"}
         self._place = 0
         self._size = int(
-            urllib3.request("HEAD", url, headers=self._headers).headers["content-length"]
+            urllib3.request("HEAD", url, headers=self._headers, timeout=60).headers[
+                "content-length"
+            ]
         )
 
     def size(self) -> int:
@@ -321,7 +370,7 @@ class RangeFile(io.RawIOBase):
             return b""
         self.calls.append(part)
         wanted = {"Range": f"bytes={part.start}-{part.stop - 1}"}
-        answer = urllib3.request("GET", self._url, headers=self._headers | wanted)
+        answer = urllib3.request("GET", self._url, headers=self._headers | wanted, timeout=60)
         assert answer.status == 206
         self._place = stop
         return answer.data

@@ -105,6 +105,7 @@ def test_the_service_answers_in_the_media_type_asked_for(acting, world, url, tmp
             f"{url}/api/v1/query",
             json={"sql": "SELECT households FROM mhclg.homes", "project": "sheffield_squad"},
             headers={"Authorization": f"Bearer {world.secret('member')}", "Accept": accept},
+            timeout=60,
         )
         assert (answer.status, answer.headers["content-type"]) == (200, media_type)
         assert answer.headers["marketplace-releases"] == "mhclg.homes=1"
@@ -118,6 +119,7 @@ def test_another_project_in_the_body_is_refused(acting, world, url, tmp_path) ->
         f"{url}/api/v1/query",
         json={"sql": "SELECT 1", "project": "manchester_squad"},
         headers={"Authorization": f"Bearer {world.secret('member')}"},
+        timeout=60,
     )
     assert (answer.status, answer.json()["type"]) == (403, "/problems/wrong-project")
 
@@ -220,6 +222,7 @@ def test_a_file_above_the_limit_is_refused_before_it_is_sent(acting, world, url)
             "Content-Length": str(limit + 1),
         },
         retries=False,
+        timeout=60,
     )
     assert (answer.status, answer.json()["type"]) == (413, "/problems/source-too-large")
 
@@ -275,6 +278,7 @@ def test_a_result_without_end_begins_at_once_and_ends_with_its_reader(
         headers={"Authorization": f"Bearer {world.secret('member')}", "Accept": accept},
         preload_content=False,
         decode_content=False,
+        timeout=60,
     )
     assert answer.headers["content-type"].partition("; charset")[0] == accept
     assert len(answer.read(5_000_000)) == 5_000_000
@@ -296,6 +300,7 @@ def test_values_are_bound_to_the_parameters_of_a_statement(acting, world, url, t
             "parameters": ["E08000039", False],
         },
         headers={"Authorization": f"Bearer {world.secret('member')}", "Accept": "text/csv"},
+        timeout=60,
     )
     assert (answer.status, answer.data) == (200, b'"area"\n"Sheffield"\n')
     refused = refusal(lambda: acting("member").query(sql, [1]))
