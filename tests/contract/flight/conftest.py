@@ -71,6 +71,12 @@ class Caller:
         pairs = [("authorization", authorization), *headers.items()]
         self._headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in pairs]
         self.options = flight.FlightCallOptions(headers=self._headers)
+        self._streams: list[flight.FlightStreamReader] = []
+
+    def leave(self) -> None:
+        """Cancel every result that was begun, so that the service need not wait for its reader."""
+        for stream in self._streams:
+            stream.cancel()
 
     def impatient(self, seconds: float) -> "Caller":
         """Leave each call after so long."""
@@ -89,7 +95,8 @@ class Caller:
     def stream(self, ticket: flight.Ticket | bytes) -> flight.FlightStreamReader:
         """The rows that a ticket is for, as they come."""
         shown = ticket if isinstance(ticket, flight.Ticket) else flight.Ticket(ticket)
-        return self.client.do_get(shown, self.options)
+        self._streams.append(self.client.do_get(shown, self.options))
+        return self._streams[-1]
 
     def read(self, ticket: flight.Ticket | bytes) -> pa.Table:
         """All rows that a ticket is for."""
@@ -181,6 +188,7 @@ class FlightWorld:
         self.location = location
         self._folder = folder
         self._secrets: dict[str, str] = {}
+        self._callers: list[Caller] = []
         self._enter()
 
     def secret(self, name: str) -> str:
@@ -195,7 +203,13 @@ class FlightWorld:
     def caller(self, name: str, *, location: str | None = None, **headers: str) -> Caller:
         """A client with a person's token."""
         bearer = f"Bearer {self._secrets[name]}"
-        return Caller(location or self.location, bearer, **headers)
+        self._callers.append(Caller(location or self.location, bearer, **headers))
+        return self._callers[-1]
+
+    def leave(self) -> None:
+        """Let every client leave what it reads."""
+        for caller in self._callers:
+            caller.leave()
 
     def caller_with_cookies(self, name: str) -> tuple[Caller, list[str]]:
         """A client with a person's token, and the cookies that it is told to keep."""
@@ -349,7 +363,10 @@ def _world(folder: Path, template: Path, **how: Any) -> Iterator[FlightWorld]:
     ):
         world = FlightWorld(marketplace, location, folder)
         world.agreement = world.share()
-        yield world
+        try:
+            yield world
+        finally:
+            world.leave()
 
 
 @pytest.fixture(scope="module")
