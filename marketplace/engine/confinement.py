@@ -1,4 +1,5 @@
-"""What the kernel holds a process to: resource limits, no new privileges, and Landlock.
+"""What the kernel holds a process to: resource limits, no new privileges, Landlock, and a filter of
+system calls (`system_calls.py`).
 
 Landlock (Linux 5.13 and later) needs no privileges. It binds the calling thread and the threads
 that it starts later, so it must be applied before DuckDB starts its own. A kernel that has an
@@ -14,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from marketplace.engine.limits import Limits
+from marketplace.engine.system_calls import filter_system_calls
 from marketplace.errors import ConfinementMissing
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -45,20 +47,27 @@ def confine(limits: Limits, *, read: Sequence[Path], write: Sequence[Path]) -> s
     """
     _limit_resources(limits)
     _call_prctl(_SET_NO_NEW_PRIVS, 1)
-    version = landlock_version()
-    if version == 0:
-        if limits.require_confinement:
-            raise ConfinementMissing(
-                "This kernel has no Landlock, so a worker could read files that are not its own.",
-                next_step="Use Linux 5.13 or later with Landlock, or set "
-                "MARKETPLACE_REQUIRE_CONFINEMENT to false.",
-            )
-        return "not confined: this kernel has no Landlock"
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         raise ConfinementMissing("The process had started threads before it was confined.")
-    _restrict(version, read, write)
+    version = landlock_version()
+    if version == 0 and limits.require_confinement:
+        raise ConfinementMissing(
+            "This kernel has no Landlock, so a worker could read files that are not its own.",
+            next_step="Use Linux 5.13 or later with Landlock, or set "
+            "MARKETPLACE_REQUIRE_CONFINEMENT to false.",
+        )
+    if version > 0:
+        _restrict(version, read, write)
+    filtered = filter_system_calls()
+    if not filtered and limits.require_confinement:
+        raise ConfinementMissing(
+            "This kernel does not filter system calls, so a worker could open other sockets.",
+            next_step="Use Linux with seccomp on x86-64 or ARM64, or set "
+            "MARKETPLACE_REQUIRE_CONFINEMENT to false.",
+        )
     network = "files, TCP" if version >= 4 else "files"
-    return f"Landlock version {version} ({network})"
+    fenced = f"Landlock version {version} ({network})" if version > 0 else "no Landlock"
+    return f"{fenced}, {'system calls filtered' if filtered else 'no filter of system calls'}"
 
 
 def landlock_version() -> int:

@@ -6,6 +6,7 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import duckdb
 import pytest
 
 from marketplace.engine.confinement import landlock_version
-from marketplace.engine.extract.build import EveryRow, ExtractRequest
+from marketplace.engine.extract.extract_messages import ExtractColumn, ExtractRequest
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import ConfinedProcess, perform
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
@@ -30,12 +31,14 @@ needs_landlock = pytest.mark.skipif(landlock_version() == 0, reason="this kernel
 
 # Confined to one file and one folder, try everything else and print what was possible.
 PROBE = """
-import ctypes, json, os, signal, socket, subprocess, sys
+import ctypes, json, os, platform, socket, subprocess, sys, threading
 from pathlib import Path
 from marketplace.engine.confinement import confine
 from marketplace.engine.limits import Limits
 
-mine, other, folder, port, parent = sys.argv[1:]
+mine, other, folder, port, parent, local = sys.argv[1:]
+machine = platform.machine()
+libc = ctypes.CDLL(None, use_errno=True)
 confine(Limits(), read=(Path(mine),), write=(Path(folder),))
 
 def possible(action):
@@ -44,6 +47,11 @@ def possible(action):
     except OSError:
         return False
     return True
+
+def called(number, *arguments):
+    # What is denied before anything else is looked at fails with EPERM, whatever the arguments.
+    if libc.syscall(number, *arguments) < 0 and ctypes.get_errno() == 1:
+        raise PermissionError
 
 tried = {
     "read mine": lambda: open(mine).read(),
@@ -55,6 +63,18 @@ tried = {
     "read passwd": lambda: open("/etc/passwd").read(),
     "read the parent's environment": lambda: open(f"/proc/{parent}/environ").read(),
     "read own control group": lambda: open("/proc/self/cgroup").read(),
+    "send a datagram": lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9)),
+    "open a local socket": lambda: socket.socket(socket.AF_UNIX).connect(local),
+    "pair sockets": socket.socketpair,
+    "fork": lambda: os.fork() or os._exit(0),
+    "read another's memory": lambda: called(310 if machine == "x86_64" else 270, int(parent), 0, 0, 0, 0, 0),
+    "trace another": lambda: called(101 if machine == "x86_64" else 117, 16, int(parent), 0, 0),
+    "set up io_uring": lambda: called(425, 1, 0),
+    "load a program into the kernel": lambda: called(321 if machine == "x86_64" else 280, 0, 0, 0),
+    "use a keyring": lambda: called(250 if machine == "x86_64" else 219, 0, 0, 0),
+    "leave its namespaces": lambda: called(272 if machine == "x86_64" else 97, 0x10000000),
+    "open another's descriptor": lambda: called(434, int(parent), 0),
+    "start a thread": lambda: threading.Thread(target=int).start(),
     "connect": lambda: socket.create_connection(("127.0.0.1", int(port)), timeout=5),
     "listen": lambda: socket.socket().bind(("127.0.0.1", 0)),
     "signal the parent": lambda: os.kill(int(parent), 0),
@@ -70,8 +90,11 @@ def test_a_confined_process_reaches_its_own_files_and_nothing_else(tmp_path: Pat
     mine.write_text("mine")
     other.write_text("other")
     folder.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        arguments = [mine, other, folder, server.getsockname()[1], os.getpid()]
+    local = Path(tempfile.mkdtemp()) / "socket"  # a path for a socket must be short
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(local))
+        unix.listen()
+        arguments = [mine, other, folder, server.getsockname()[1], os.getpid(), local]
         probe = subprocess.run(
             [sys.executable, "-c", PROBE, *map(str, arguments)],
             capture_output=True,
@@ -81,7 +104,7 @@ def test_a_confined_process_reaches_its_own_files_and_nothing_else(tmp_path: Pat
 
     found: dict[str, Any] = json.loads(probe.stdout)
     allowed = {name for name, possible in found.items() if possible}
-    assert allowed == {"read mine", "write scratch", "read own control group"}
+    assert allowed == {"read mine", "write scratch", "read own control group", "start a thread"}
 
 
 @needs_landlock
@@ -93,14 +116,14 @@ def test_the_kernel_refuses_the_file_of_another_map_where_the_engine_would_not(
     other = write_parquet("other.parquet", "SELECT 2 AS id")
     into = tmp_path / "into"
     into.mkdir()
-    request = ExtractRequest(files=(str(other),), columns=("id",), rows=EveryRow(), into=str(into))
+    request = ExtractRequest((str(other),), (ExtractColumn("id"),), (), str(into))
 
     def extract(read: Path) -> bytes:
         return perform(
             Role.EXTRACT, request, read=(read,), write=(into,), limits=limits, scratch=into
         )
 
-    with pytest.raises(QueryFailed, match="could not open"):
+    with pytest.raises(QueryFailed, match="could not be written"):
         extract(mine)
     assert extract(other)
 
@@ -246,7 +269,14 @@ from marketplace.engine.limits import Limits
 from marketplace.errors import ConfinementMissing
 
 confinement.landlock_version = lambda: 0
+confinement.filter_system_calls = lambda: False
 print(confinement.confine(Limits(), read=(), write=()))
+try:
+    confinement.confine(Limits(require_confinement=True), read=(), write=())
+except ConfinementMissing as missing:
+    print(missing.detail)
+confinement.landlock_version = lambda: 1
+confinement._restrict = lambda *_: None
 try:
     confinement.confine(Limits(require_confinement=True), read=(), write=())
 except ConfinementMissing as missing:
@@ -261,8 +291,9 @@ def test_where_the_kernel_lacks_landlock_the_service_says_so_and_refuses_where_i
         [sys.executable, "-c", WITHOUT_LANDLOCK], capture_output=True, check=True, text=True
     ).stdout.splitlines()
 
-    assert said[0] == "not confined: this kernel has no Landlock"
+    assert said[0] == "no Landlock, no filter of system calls"
     assert "could read files that are not its own" in said[1]
+    assert "could open other sockets" in said[2]
 
 
 @needs_landlock
