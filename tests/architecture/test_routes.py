@@ -20,9 +20,7 @@ OPEN_TO_ANYBODY = {"/", "/docs", "/health", "/problems", "/problems/{name:str}"}
 
 @pytest.fixture(scope="module")
 def application(tmp_path_factory: pytest.TempPathFactory) -> Litestar:
-    parts = SimpleNamespace(
-        settings=Settings(data=tmp_path_factory.mktemp("data")), database=None, clock=None
-    )
+    parts = SimpleNamespace(settings=Settings(data=tmp_path_factory.mktemp("data")), callers=None)
     return create_app(cast("Marketplace", parts))
 
 
