@@ -81,11 +81,11 @@ class BoundWorker:
         if self._confined_to != _identities(self.views):
             return False
         share, of = _WEARY
-        return self._process.alive and self.resident() * of < self._limits.memory * share
+        return self._process.alive and self._process.resident() * of < self._limits.memory * share
 
-    def resident(self) -> int:
-        """Bytes of memory that the process holds."""
-        return self._process.resident()
+    def own_memory(self) -> int:
+        """Bytes that ending it would free."""
+        return self._process.own_memory()
 
     def begin_account(self) -> None:
         """Count what the process takes of the processors from here on."""
@@ -139,7 +139,8 @@ class WorkerPool:
         self._line = WaitingLine(most_waiting)
         self._usage = Usage()
         self._turnover = Turnover()
-        self._idle: OrderedDict[BoundWorker, None] = OrderedDict()  # least recently used first
+        # Least recently used first, with the memory that each held when it was given back.
+        self._idle: OrderedDict[BoundWorker, int] = OrderedDict()
         self._busy: dict[BoundWorker, Place] = {}
         self._binding: list[Place] = []
         self._spares: deque[ConfinedProcess] = deque()
@@ -175,6 +176,7 @@ class WorkerPool:
 
     def give_back(self, worker: BoundWorker, *, fit: bool) -> None:
         """Keep a worker that may be asked again, end any other."""
+        memory = worker.own_memory()
         with self._changed:
             place = self._busy.pop(worker, None)
             if place is not None:
@@ -182,7 +184,7 @@ class WorkerPool:
                 self._usage.note(place.caller, worker.overspent())
             kept = fit and not self._closed
             if kept:
-                self._idle[worker] = None
+                self._idle[worker] = memory
             self._changed.notify_all()
         if not kept:
             worker.close()
@@ -199,14 +201,11 @@ class WorkerPool:
                 self._usage.note(place.caller, worker.overspent())
                 if self._must_yield(place.caller):
                     worker.yield_to_others()
-            idle = {worker: worker.resident() for worker in self._idle}
-            held = sum(idle.values()) + sum(worker.resident() for worker in self._busy)
-            for worker, resident in idle.items():
-                if held <= self._memory and len(self._idle) <= _MOST_IDLE:
-                    break
-                del self._idle[worker]
+            held = sum(self._idle.values()) + sum(worker.own_memory() for worker in self._busy)
+            while self._idle and (held > self._memory or len(self._idle) > _MOST_IDLE):
+                worker, memory = self._idle.popitem(last=False)
                 ended.append(worker)
-                held -= resident
+                held -= memory
             if not self._busy:
                 WATCH.release(self)
         if ended:  # the watch has no time to wait for a large process to go

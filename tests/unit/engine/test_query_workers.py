@@ -207,7 +207,7 @@ class TestMaps:
     ) -> None:
         other = (bound("leeds.housing", write_parquet("o.parquet", "SELECT 1 AS id")),)
         with pool(tmp_path) as workers:
-            one = resident(pid_of(workers, views))
+            one = own_memory(pid_of(workers, views))
         with pool(tmp_path, places=1, memory=one * 5 // 2) as workers:
             first, second = pid_of(workers, views), pid_of(workers, other)
             assert pid_of(workers, views) == first
@@ -223,10 +223,10 @@ def pid_of(workers: QueryWorkers, views: ViewMap) -> int:
     return stream.pid
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory that the process holds."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def own_memory(pid: int) -> int:
+    """Bytes of memory that the process holds and shares with no file."""
+    held, of_files = map(int, Path(f"/proc/{pid}/statm").read_text().split()[1:3])
+    return (held - of_files) * os.sysconf("SC_PAGE_SIZE")
 
 
 def kill(pid: int) -> None:
