@@ -52,7 +52,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], stop: Canc
     return await running
 
 
-def refuse_nul(request: Request[Any, Any, Any]) -> None:
+async def refuse_nul(request: Request[Any, Any, Any]) -> None:
     """Raise RequestMalformed for a NUL in an address, which not every database can even look for."""
     if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
         raise RequestMalformed(
