@@ -99,6 +99,11 @@ class VerifiedCache:
                     self._let_go(digest)
                 self._evict(room=0)
 
+    def has(self, files: Iterable[DataFile]) -> bool:
+        """Whether copies of all of them seem to be there, so that none would be fetched."""
+        with self._guard:
+            return all(file.sha256 in self._sizes for file in files)
+
     def _begin(self) -> None:
         """Take stock of what an earlier run left; none of it is trusted yet."""
         if self._begun:

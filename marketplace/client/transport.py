@@ -27,8 +27,13 @@ ARROW = "application/vnd.apache.arrow.stream"
 _PROBLEM = "application/problem+json"
 _CONNECT_SECONDS = 10.0
 
-# A call that reached the service is never sent again by itself: it may have had its effect.
-_RETRIES = Retry(total=2, connect=2, read=0, redirect=0, status=0, other=0)
+# A call that reached the service is never sent again by itself: it may have had its effect. A busy
+# service is told as such, where urllib3 would wait as it asks, try again, and lose its reason.
+_RETRIES = Retry(
+    total=2, connect=2, read=0, redirect=0, status=0, other=0, respect_retry_after_header=False
+)
+
+_NEVER = Retry(0, redirect=0, respect_retry_after_header=False)
 
 Answer = TypeVar("Answer")
 
@@ -177,9 +182,7 @@ class Transport:
         """Send a body of known length piece by piece, and decode the answer. It is never repeated."""
         # The service answers when the whole file was read and checked, which may take long.
         forever = Timeout(connect=_CONNECT_SECONDS, read=None)
-        response = self._send(
-            "POST", path, query, headers, chunks, retries=Retry(0, redirect=0), timeout=forever
-        )
+        response = self._send("POST", path, query, headers, chunks, retries=_NEVER, timeout=forever)
         with Body(response) as stream:
             return msgspec.json.decode(stream.read(), type=answer)
 
