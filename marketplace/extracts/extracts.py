@@ -6,7 +6,7 @@ that key. A scope that is the whole table needs none: the release's own files se
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -86,6 +86,10 @@ class Extracts:
         """
         with ExitStack() as held:
             yield self._pin(held, table, scope, files or self.files_for(table, scope))
+
+    def at_hand(self, files: Iterable[DataFile]) -> bool:
+        """Whether all of these files are in the cache, as far as can be told without looking."""
+        return self._cache.has(files)
 
     def _pin(
         self, held: ExitStack, table: ReleaseTable, scope: TableScope, files: Files

@@ -27,6 +27,7 @@ from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import check_project
 from marketplace.query.estimate import check_scan
 from marketplace.query.permits import Permit, Permits, Reading
+from marketplace.query.pruning import needed_files
 
 # An empty table of twenty columns takes a worker about a millisecond to make.
 _MOST_OUTLINES = 5000
@@ -176,7 +177,7 @@ class Querying:
         """What a worker shows for the statement: the tables that it reads, or what tables there are."""
         if statement.of_catalogue:
             return nullcontext(self._outlines(permit.principal))
-        return self._views(permit.readings, cancellation)
+        return self._views(permit.readings, statement, cancellation)
 
     def _outlines(self, principal: Principal) -> ViewMap:
         """Every table that the caller may know of, without a row; recorded as any look at the catalogue."""
@@ -197,14 +198,24 @@ class Querying:
 
     @contextmanager
     def _views(
-        self, readings: tuple[Reading, ...], cancellation: Cancellation | None
+        self,
+        readings: tuple[Reading, ...],
+        statement: Statement,
+        cancellation: Cancellation | None,
     ) -> Iterator[ViewMap]:
-        """The caller's tables as files in the cache, held there until the block ends."""
+        """The caller's tables as files in the cache, held there until the block ends.
+
+        Files that can hold no row for the result are left out where some would have to be fetched.
+        Where all are there already they stay: another statement can then use the same worker.
+        """
         files = [
             self._extracts.files_for(read.table, read.scope, cancellation=cancellation)
             for read in readings
         ]
-        check_scan(chain.from_iterable(files), self._scan_limit)
+        needed = needed_files(statement, readings, files)
+        check_scan(chain.from_iterable(needed), self._scan_limit)
+        if not self._extracts.at_hand(chain.from_iterable(files)):
+            files = needed
         with ExitStack() as stack:
             tables = []
             for read, chosen in zip(readings, files, strict=True):

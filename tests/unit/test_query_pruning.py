@@ -1,6 +1,5 @@
 """A file is left out only where no row of it can have a part in the result."""
 
-import json
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -31,9 +30,8 @@ DATASET = DatasetAddress("mhclg", "homes")
 
 
 def checked(sql: str) -> Statement:
-    tree = duckdb.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
-    assert tree is not None
-    return check_tree(sql, json.dumps(json.loads(tree[0])).encode())
+    [[tree]] = duckdb.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
+    return check_tree(sql, tree.encode())
 
 
 def needed(statement: Statement, files: tuple[DataFile, ...]) -> tuple[DataFile, ...]:

@@ -6,7 +6,7 @@ kinds of nodes, functions, forms of table names. The tree, not the kind of state
 `WITH x AS (INSERT ...) SELECT` is a SELECT to DuckDB.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from catalogue.address import RESERVED_NAMES, check_identifier
 from catalogue.errors import InvalidAddress
 from marketplace.engine.query import functions
+from marketplace.engine.query.conditions import Filter, filters
 from marketplace.errors import StatementRefused
 
 _MOST_BYTES = 64 * 1024
@@ -75,12 +76,15 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     `parameters` are what it calls its parameters, in the order in which values are bound to them:
     numbers where it has `?` or `$1`, else names by where they first stand in the text.
     `of_catalogue`: it reads what tables there are (information_schema) and none of them.
+    `filters` are what every row of a table has to meet to have a part in the result, where that is
+    plain.
     """
 
     sql: str
     tables: frozenset[Name]
     parameters: tuple[str, ...] = ()
     of_catalogue: bool = False
+    filters: Mapping[Name, tuple[Filter, ...]] = {}
 
 
 def check_text(sql: str) -> None:
@@ -145,6 +149,7 @@ def check_tree(sql: str, tree: bytes) -> Statement:
         sql=sql,
         tables=frozenset(check.tables),
         of_catalogue=check.of_catalogue,
+        filters=filters(parsed["statements"]),
         parameters=_parameters(parsed["statements"][0].get("named_param_map", [])),
     )
 
