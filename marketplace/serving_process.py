@@ -47,7 +47,10 @@ def _serve(order: Order, ready: Callable[[], None]) -> None:
                 run_server(marketplace, settings.host, settings.port, shared=True, ready=ready)
         case Part.FLIGHT:
             # Only this process needs gRPC.
+            from marketplace.flight.memory import require_bounded
             from marketplace.flight.server import run_flight
+
+            require_bounded()
 
             with opened(settings, prepared=True) as marketplace:
                 run_flight(marketplace, settings.host, settings.flight_port, ready=ready)

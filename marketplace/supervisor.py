@@ -11,6 +11,7 @@ gone, and the process ends too (decision 0011).
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -23,6 +24,7 @@ from typing import cast
 import msgspec
 
 from marketplace.errors import SettingInvalid
+from marketplace.flight.memory import BOUNDED
 from marketplace.listening import bind
 from marketplace.settings import Settings
 
@@ -170,6 +172,7 @@ class _Supervisor:
             *(sys.executable, "-m", CHILD),
             stdin=PIPE,
             stdout=PIPE,
+            env=os.environ | BOUNDED if part is Part.FLIGHT else None,
             # A terminal's Ctrl-C is for the supervisor, which then ends all in good order.
             start_new_session=True,
         )

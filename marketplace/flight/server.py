@@ -70,14 +70,11 @@ def _listen(marketplace: Marketplace, watch: Watch, host: str, port: int) -> Fli
             statements=Statements(
                 querying=marketplace.querying,
                 tickets=Tickets(seal, marketplace.clock),
-                places=Admission(
-                    "queries",
-                    per_person=settings.queries_per_person,
-                    in_all=settings.queries_at_once,
-                ),
+                places=_places("queries", settings),
                 watch=watch,
             ),
             metadata=Metadata(marketplace.discovery),
+            lists=_places("lists", settings),
             sessions=Sessions(seal),
             location=f"{scheme}://{_in_brackets(host)}:{port}",
             auth_handler=AcceptHandshakes(),
@@ -90,6 +87,10 @@ def _listen(marketplace: Marketplace, watch: Watch, host: str, port: int) -> Fli
             next_step="Choose another port with --flight-port, or stop what listens there; with "
             "TLS, see that certificate and key are PEM files that belong together.",
         ) from None
+
+
+def _places(kind: str, settings: Settings) -> Admission:
+    return Admission(kind, per_person=settings.queries_per_person, in_all=settings.queries_at_once)
 
 
 def _drain(service: FlightSqlService, watch: Watch) -> None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 from google.protobuf.message import Message
 from pyarrow import flight, ipc
 
+from marketplace.admission import Admission
 from marketplace.errors import RequestMalformed, StatementRefused
 from marketplace.flight import flight_pb2 as core
 from marketplace.flight import flight_sql_pb2 as sql
@@ -41,10 +42,17 @@ class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
     """Flight SQL over the marketplace's use cases; listens as soon as it is made."""
 
     def __init__(
-        self, *, statements: Statements, metadata: Metadata, sessions: Sessions, **transport: Any
+        self,
+        *,
+        statements: Statements,
+        metadata: Metadata,
+        lists: Admission,
+        sessions: Sessions,
+        **transport: Any,
     ) -> None:
         self._statements = statements
         self._metadata = metadata
+        self._lists = lists
         self._sessions = sessions
         super().__init__(**transport)
 
@@ -71,15 +79,17 @@ class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
                 return self._statements.run(call, context, sealed)
             case command:
                 within = self._sessions.catalog(call)
-                table = self._metadata.answer(call.principal, command, within)
+                with self._lists.place(call.principal.person_id):
+                    table = self._metadata.answer(call.principal, command, within)
                 return flight.GeneratorStream(table.schema, _parts(table))
 
     @guarded
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Bind values to a prepared statement: the answer holds the handle to use from now on."""
+        call = _call(context)
         match unpacked(descriptor.command):
             case sql.CommandPreparedStatementQuery(prepared_statement_handle=handle):
-                bound = self._statements.bind(_call(context), handle, _values(reader))
+                bound = self._statements.bind(call, handle, lambda: _values(reader))
                 answer = sql.DoPutPreparedStatementResult(prepared_statement_handle=bound)
                 writer.write(pa.py_buffer(answer.SerializeToString()))
             case _:
@@ -223,6 +233,10 @@ def _received(reader: Any) -> Iterator[pa.RecordBatch]:
                 raise StatementRefused("The values are too large.", next_step="Send shorter ones.")
             chunk.data.validate(full=True)
             yield chunk.data
+    except MemoryError:
+        raise StatementRefused(
+            "The values are too large.", next_step="Send shorter ones."
+        ) from None
     except (pa.ArrowException, flight.FlightError):
         raise RequestMalformed("The values cannot be read as Arrow.") from None
 

@@ -1,7 +1,7 @@
 """Statements over Flight SQL: prepared or as they are, described, announced, run, cancelled."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Any
 
@@ -16,6 +16,7 @@ from marketplace.errors import QueryStopped, WorkerLost
 from marketplace.flight.batches import Batches
 from marketplace.flight.columns import described, without_dictionaries
 from marketplace.flight.failures import told
+from marketplace.flight.memory import give_back
 from marketplace.flight.running import Watch
 from marketplace.flight.sign_in import Call
 from marketplace.flight.tickets import Announced, Ticket, Tickets
@@ -69,9 +70,17 @@ class Statements:
         )
         return handle, _read_schema(announced.schema), description.parameters
 
-    def bind(self, call: Call, handle: bytes, values: bytes) -> bytes:
-        """The handle of the same statement with values bound to it, an Arrow IPC stream of a row."""
+    def bind(self, call: Call, handle: bytes, receive: Callable[[], bytes]) -> bytes:
+        """The handle of the same statement with values bound to it, an Arrow IPC stream of a row.
+
+        They are received only under a handle of the caller's and at a place for them.
+        """
         prepared = self._tickets.read_handle(call.principal, handle)
+        try:
+            with self._places.place(call.principal.person_id):
+                values = receive()
+        finally:
+            give_back()
         return self._tickets.issue_handle(
             call.principal, prepared.sql, parameters=values, announced=None
         )
