@@ -10,10 +10,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Self
 
-import msgspec
-
 from marketplace.engine.limits import Limits, ResultLimit
 from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.descriptions import Described, Descriptions
 from marketplace.engine.query.query_messages import Describe, Encoding, Parameters, Run
 from marketplace.engine.query.result_stream import ResultStream
 from marketplace.engine.query.statement import Statement, check_values
@@ -21,14 +20,6 @@ from marketplace.engine.query.statement_parser import StatementParser
 from marketplace.engine.query.view_map import ViewMap, view_map
 from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
 from marketplace.errors import WorkerLost
-
-
-class Described(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement's result before it is run: an Arrow IPC stream without rows, and how many
-    parameters the statement has."""
-
-    schema: bytes
-    parameters: int
 
 
 class QueryWorkers:
@@ -64,6 +55,7 @@ class QueryWorkers:
             most_waiting=most_waiting,
         )
         self._parser = StatementParser(limits, scratch)
+        self._descriptions = Descriptions()
 
     @property
     def confinement(self) -> str:
@@ -125,10 +117,17 @@ class QueryWorkers:
         Parameters without values are taken as NULL, so that types which follow from a value may
         differ once there is one. Raises as `run` does.
         """
+        views = view_map(views)
+        known = self._descriptions.find(views, sql) if parameters is None else None
+        if known is not None:
+            return known
         named = self._named(sql, parameters)
         request = Describe(sql, named)
         with self._ask(views, request, deadline, caller, ResultLimit(), cancellation) as stream:
-            return Described(schema=b"".join(stream), parameters=len(named.names))
+            described = Described(schema=b"".join(stream), parameters=len(named.names))
+        if parameters is None:
+            self._descriptions.keep(views, sql, described)
+        return described
 
     def _named(self, sql: str, values: bytes | None) -> Parameters:
         statement = self.parse(sql)
