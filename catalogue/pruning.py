@@ -48,10 +48,8 @@ def may_hold(file: DataFile, schema: TableSchema, condition: Condition) -> bool:
     lowest, highest = _read(read, found.minimum), _read(read, found.maximum)
     match condition:
         case Among(values=values):
-            wanted = [_read(read, value) for value in values]
-            return None in wanted or any(
-                _not_above(lowest, value) and _not_above(value, highest) for value in wanted
-            )
+            wanted = (_read(read, value) for value in values)
+            return any(_not_above(lowest, one) and _not_above(one, highest) for one in wanted)
         case Between(least=least, most=most):
             return _not_above(_read(read, least), highest) and _not_above(lowest, _read(read, most))
 

@@ -126,6 +126,7 @@ def test_a_plain_comparison_leaves_out_files_beyond_it(files, where: str, expect
         "SELECT * FROM mhclg.homes WHERE id = 25 USING SAMPLE 5",
         "SELECT * FROM mhclg.homes WHERE id = 25 UNION ALL FROM mhclg.homes",
         "SELECT * FROM mhclg.homes WHERE id = 25 UNION ALL FROM mhclg.homes.homes",
+        "SELECT * FROM mhclg.homes.homes WHERE id = 25 UNION ALL FROM mhclg.homes",
         "SELECT * FROM mhclg.homes WHERE id = 25 AND price < (SELECT max(price) FROM mhclg.homes)",
         "SELECT * FROM mhclg.homes h JOIN mhclg.other o USING (id) WHERE h.id = 25",
         "SELECT * FROM mhclg.other WHERE id = 25 AND EXISTS (FROM mhclg.homes)",

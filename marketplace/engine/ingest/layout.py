@@ -5,6 +5,7 @@ publisher's own order, and a table that needs neither is written once.
 """
 
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
@@ -68,10 +69,10 @@ class Layout:
         """Files that follow on one another; each ends where a row group ended."""
         if file.bytes <= self._largest:
             return (file,)
-        group = self._group_rows(file.path)
-        groups = -(-file.rows // group)
-        parts = min(-(-2 * file.bytes // self._largest), groups)
-        ends = [group * (groups * part // parts) for part in range(parts)] + [file.rows]
+        groups = [0, *accumulate(self._row_groups(file.path))]
+        last = len(groups) - 1
+        parts = min(-(-2 * file.bytes // self._largest), last)
+        ends = [groups[last * part // parts] for part in range(parts + 1)]
         files = tuple(
             self._write(
                 f"(SELECT * FROM {_scan(file.path)} WHERE file_row_number >= {ends[part]} "
@@ -94,15 +95,17 @@ class Layout:
             self._connection,
             rows,
             source.path.with_name(name),
-            rows_of_a_group=self._group_rows(source.path),
+            rows_of_a_group=max(self._row_groups(source.path), default=1),
             report=tell,
         )
 
-    def _group_rows(self, path: Path) -> int:
+    def _row_groups(self, path: Path) -> list[int]:
+        """How many rows each row group has, in their order."""
         found = self._connection.execute(
-            f"SELECT max(row_group_num_rows) FROM parquet_metadata({literal(str(path))})"
-        ).fetchone()
-        return int(found[0]) if found and found[0] else 1
+            "SELECT row_group_id, any_value(row_group_num_rows) "
+            f"FROM parquet_metadata({literal(str(path))}) GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        return [rows for _, rows in found]
 
 
 def _scan(path: Path) -> str:

@@ -1,9 +1,11 @@
 """Where a table's rows lie: sorted as its contract says, in files of bounded size."""
 
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
 import pytest
+from pyarrow import parquet
 
 from catalogue.manifest import next_contract
 from catalogue.table_schema import TableSchema
@@ -76,10 +78,19 @@ def test_another_sort_order_is_the_contracts_next_version(tmp_path: Path) -> Non
     assert (version, newest.sort, newest.columns) == (4, ("no",), contract.columns)
 
 
-def test_the_same_file_sorted_twice_is_the_same_file(tmp_path: Path) -> None:
-    rows = "".join(f"{n % 3},{n}\n" for n in range(20_000))
+def test_many_rows_that_are_equal_stay_in_their_order_so_the_same_file_is_the_same_again(
+    tmp_path: Path,
+) -> None:
+    rows = "".join(f"{n % 3},{n}\n" for n in range(400_000))
     first, second = (published(tmp_path, f"key,n\n{rows}", sort=("key",)) for _ in range(2))
+    assert column(first, "n") == sorted(range(400_000), key=lambda n: (n % 3, n))
     assert first.files[0].sha256 == second.files[0].sha256
+
+
+def test_a_release_without_rows_keeps_the_sort(tmp_path: Path) -> None:
+    contract = published(tmp_path, PAYMENTS, sort=("supplier",)).schema
+    empty = published(tmp_path, "Paid on,Supplier,No\n", contract=contract)
+    assert (empty.rows, empty.schema.sort) == (0, ("supplier",))
 
 
 def test_a_sort_by_what_is_no_column_is_refused_with_the_columns(tmp_path: Path) -> None:
@@ -109,12 +120,26 @@ def cut_files(tmp_path: Path, rows: int, largest: int) -> tuple[Ingested, Ingest
     return whole, after
 
 
+def parquet_group_ends(path: Path) -> set[int]:
+    """Before which rows a row group of the file ends."""
+    metadata = parquet.read_metadata(path)
+    rows = (metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
+    return set(accumulate(rows))
+
+
+def ends_of(ingested: Ingested) -> set[int]:
+    """Before which rows of the table a file ends."""
+    return set(accumulate(file.rows for file in ingested.files))
+
+
 def test_a_large_table_is_cut_into_files_that_follow_on_one_another(tmp_path: Path) -> None:
     whole, after = cut_files(tmp_path, 600_000, largest=400_000)
+    groups = parquet_group_ends(whole.files[0].path.with_name("kept"))
     assert whole.files[0].bytes > 400_000
     assert len(after.files) > 2
     assert all(file.bytes <= 400_000 for file in after.files)
     assert column(after, "n") == list(range(600_000))
+    assert ends_of(after) <= groups
     assert sum(file.rows for file in after.files) == after.rows == 600_000
     assert not whole.files[0].path.exists()
 
