@@ -121,8 +121,8 @@ class Delivery:
         finally:
             self.close()
 
-    def stop_if_ended(self) -> None:
-        """Look whether access still stands, and end the result where it does not.
+    def stop_if_ended(self) -> bool:
+        """Look whether access still stands, end the result where it does not, and say so.
 
         For whoever watches a result from outside, because its reader may be slow: the one who
         iterates looks at every chunk, and is told AccessEnded at the next where it ended here.
@@ -133,6 +133,8 @@ class Delivery:
             self._outcome = type(ended).__name__
             self._result.stop(ended)
             self.close()
+            return True
+        return False
 
     def close(self) -> None:
         """Stop the worker if it is not done, let the files go, and close the record.

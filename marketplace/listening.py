@@ -4,6 +4,9 @@ import socket
 
 from marketplace.errors import SettingInvalid
 
+# What the kernel holds for a slow reader still reaches them when their access ends.
+_SEND_BUFFER = 512 * 1024
+
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket bound to an address (port 0: any that is free); it does not listen yet.
@@ -17,6 +20,7 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))

@@ -14,14 +14,19 @@ from marketplace.api.lanes import Lane
 
 _log = logging.getLogger(__name__)
 
+_LOOK_EVERY_SECONDS = 0.5
+
 
 class Deliverable(Protocol):
     """An encoded result on its way. Iterating raises instead of ending where it is not whole.
 
-    `close` stops the work at once, from any thread, also while another waits for the next chunk.
+    `close` stops the work at once, from any thread, also while another waits for the next chunk;
+    `stop_if_ended` does where access has ended, and says so.
     """
 
     def __iter__(self) -> Iterator[bytes]: ...
+
+    def stop_if_ended(self) -> bool: ...
 
     def close(self) -> None: ...
 
@@ -60,12 +65,19 @@ class ResultResponse(ASGIResponse):
                 await self._lane.run(self._delivery.close)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        """Relay until the end, the first failure, or the client's leaving."""
-        watch = asyncio.create_task(self._stop_when_gone(receive))
+        """Relay until the end, the first failure, the end of access, or the client's leaving."""
+        relay = asyncio.create_task(self._relay(send))
+        watches = (
+            asyncio.create_task(self._stop_when_gone(receive)),
+            asyncio.create_task(self._end_with_access(relay)),
+        )
         try:
-            await self._relay(send)
+            await asyncio.wait((relay,))
         finally:
-            watch.cancel()
+            for task in (relay, *watches):
+                task.cancel()
+        if not relay.cancelled():
+            relay.result()
 
     async def _relay(self, send: Send) -> None:
         chunks = iter(self._delivery)
@@ -80,6 +92,18 @@ class ResultResponse(ASGIResponse):
         # Who has read the end may ask again at once, and then finds the place free.
         self._held.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _end_with_access(self, relay: asyncio.Task[None]) -> None:
+        """Look from outside too: a reader who takes nothing keeps the relay from looking."""
+        while not relay.done():
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            try:
+                ended = await self._lane.run(self._delivery.stop_if_ended)
+            except Exception:  # noqa: BLE001 - what cannot be asked is not allowed
+                _log.exception("It could not be told whether access still stands; a result was cut")
+                ended = True
+            if ended:
+                relay.cancel()
 
     async def _stop_when_gone(self, receive: Receive) -> None:
         await until_gone(receive)

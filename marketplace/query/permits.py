@@ -4,6 +4,7 @@ One decision per dataset, permit or deny, is written before the first byte leave
 asked, under which rule and policy revision; a second entry closes the read.
 """
 
+import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ from marketplace.query.answers import Answers, Moment
 
 # Whoever may do one of these to a dataset may be told that it is there.
 _TELLING = (Action.DISCOVER, Action.QUERY)
+
+# Characters of a refused statement that are kept: none that is served is longer.
+_MOST_KEPT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,7 @@ class Permits:
 
         Raises Unauthenticated where the caller is nobody any more, who is told nothing else.
         """
-        answer = self._recorder.run(partial(self._refused, principal, sql, refusal))
+        answer = self._recorder.run(partial(self._refused, principal, _kept(sql), refusal))
         if isinstance(answer, Unauthenticated):
             raise answer
 
@@ -238,6 +242,14 @@ def _recorded(read: Reading) -> dict[str, str | int | list[str]]:
         "rule": read.decision.rule,
         "columns": list(read.scope.columns),
     }
+
+
+def _kept(sql: str) -> str:
+    """What is recorded of a refused text, which may be of any length: nobody may fill the log."""
+    if len(sql) <= _MOST_KEPT:
+        return sql
+    digest = hashlib.sha256(sql.encode(errors="surrogatepass")).hexdigest()
+    return f"{sql[:_MOST_KEPT]} ... ({len(sql)} characters in all, SHA-256 {digest})"
 
 
 def _entry(

@@ -32,7 +32,7 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     sql: str
     project: str | None = None
-    parameters: tuple[None | bool | int | float | str, ...] | bytes = ()
+    parameters: tuple[bool | int | float | str | None, ...] | bytes = ()
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

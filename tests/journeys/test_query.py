@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from hashlib import sha256
 
 import pyarrow as pa
 import pytest
@@ -199,6 +200,18 @@ def test_a_refused_read_is_in_the_log_too(world, clock) -> None:
     with pytest.raises(StatementRefused):
         world.query("DROP TABLE mhclg.homes")
     assert _last(world, EntryKind.READ_DECIDED).facts["refused_as"] == "StatementRefused"
+
+
+def test_a_refused_text_of_any_length_leaves_no_more_in_the_log_than_the_longest_served(
+    world,
+) -> None:
+    endless = "x" * 1_000_000
+    with pytest.raises(StatementRefused):
+        world.query(endless)
+    kept = _last(world, EntryKind.READ_DECIDED).person["sql"]
+    assert len(kept) < 66_000
+    assert kept.startswith("x" * 65_536)
+    assert kept.endswith(f"SHA-256 {sha256(endless.encode()).hexdigest()})")
 
 
 def test_no_bytes_leave_while_the_log_cannot_be_written(world, monkeypatch) -> None:

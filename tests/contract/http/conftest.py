@@ -40,6 +40,7 @@ class ScriptedDelivery:
     ) -> None:
         self.releases = {"mhclg.homes": 3}
         self.closed = Event()
+        self.ended = Event()
         self._chunks = chunks
         self._then = then
         self._wait = wait
@@ -51,6 +52,9 @@ class ScriptedDelivery:
             raise EOFError
         if self._then is not None:
             raise self._then
+
+    def stop_if_ended(self) -> bool:
+        return self.ended.is_set()
 
     def close(self) -> None:
         self.closed.set()

@@ -75,6 +75,21 @@ def test_an_unforeseen_failure_in_the_stream_cuts_it_too(service: Any, delivery:
     assert b"secret" not in answer
 
 
+def test_a_result_ends_with_its_access_also_while_its_reader_takes_nothing(
+    service: Any, delivery: Any
+) -> None:
+    pieces = [b"x" * 1024**2] * 64
+    service.querying.answer = delivery(*pieces)
+    with socket.create_connection(service.address, timeout=20) as connection:
+        connection.sendall(query(service.token))
+        assert connection.recv(1)
+        assert not service.querying.answer.closed.wait(1.5)
+        service.querying.answer.ended.set()
+        assert service.querying.answer.closed.wait(15)
+        taken = sum(map(len, iter(lambda: connection.recv(1024**2), b"")))
+    assert taken < 16 * 1024**2
+
+
 def test_the_work_is_stopped_at_once_when_the_reader_leaves(service: Any, delivery: Any) -> None:
     service.querying.answer = delivery(b"abc", wait=True)
     with socket.create_connection(service.address, timeout=20) as connection:
