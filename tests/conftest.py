@@ -221,8 +221,9 @@ def kept_database(
         url = f"sqlite:///{path}"
     else:
         uri: str = request.getfixturevalue("postgres_server")
-        _administer(uri, "CREATE DATABASE kept TEMPLATE template_marketplace")
-        url = _named(uri, "kept")
+        name = f"kept_{uuid4().hex}"  # it may be made again when tests need the other kind between
+        _administer(uri, f"CREATE DATABASE {name} TEMPLATE template_marketplace")
+        url = _named(uri, name)
     opened = open_database(url)
     yield opened
     opened.close()

@@ -24,6 +24,7 @@ from marketplace.demo.story import tell
 from marketplace.demo.telling import Outcome
 from marketplace.demo.world import world
 from marketplace.errors import SettingInvalid
+from marketplace.flight.server import running_flight
 from marketplace.serve import running
 from marketplace.settings import Settings
 
@@ -76,8 +77,10 @@ def served(
     with (
         opened(Settings(data=told.folder), clock=present) as marketplace,
         running(marketplace) as url,
+        running_flight(marketplace) as location,
     ):
         environment = {"MARKETPLACE_URL": url, "MARKETPLACE_TOKEN": tokens["squad_member"]}
+        environment["FLIGHT_LOCATION"] = location
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("MARKETPLACE_PROJECT", raising=False)
@@ -194,9 +197,13 @@ def test_the_commands_of_the_readme_work_on_the_kept_world(
 def test_the_python_of_the_readme_works_on_the_kept_world(
     served: dict[str, str], capsys: pytest.CaptureFixture[str]
 ):
-    (example,) = blocks("python")
-    exec(compile(example, "README.md", "exec"), {})
+    of_the_client, of_adbc = blocks("python")
+    exec(compile(of_the_client, "README.md", "exec"), {})
     assert capsys.readouterr().out == "[{'la_name': 'Sheffield', 'children_in_ta': 679}]\n"
+    assert "grpc://127.0.0.1:8401" in of_adbc
+    here = of_adbc.replace("grpc://127.0.0.1:8401", served["FLIGHT_LOCATION"])
+    exec(compile(here, "README.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("[{'la_name': 'Sheffield', 'children_in_ta': 679}]\n")
 
 
 def test_the_call_over_http_of_the_readme_works_on_the_kept_world(served: dict[str, str]):
