@@ -135,7 +135,9 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
         clock=clock,
     )
     discovery = Discovery(database=database, decision_point=decision_point, clock=clock)
-    permits = Permits(recorder=recorder, decision_point=decision_point, clock=clock)
+    permits = Permits(
+        database=database, recorder=recorder, decision_point=decision_point, clock=clock
+    )
     preparation = Preparation(database=database, extracts=extracts, clock=clock)
     return Marketplace(
         settings=settings,
@@ -174,16 +176,14 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
             on_agreed=preparation.agreed,
         ),
         querying=Querying(
-            database=database,
             permits=permits,
             extracts=extracts,
             discovery=discovery,
             workers=workers,
-            clock=clock,
             deadline=settings.query_deadline,
             scan_limit=settings.query_scan_limit,
         ),
-        downloads=Downloads(database=database, permits=permits, extracts=extracts, clock=clock),
+        downloads=Downloads(permits=permits, extracts=extracts),
     )
 
 

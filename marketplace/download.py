@@ -14,8 +14,6 @@ from access_policies.vocabulary import Action
 from catalogue.dataset import DataFile
 from catalogue.errors import ObjectCorrupted, Problem
 from marketplace import enforcement
-from marketplace.clock import Clock
-from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.statement import Name, Statement
@@ -32,13 +30,9 @@ _Copies = tuple[tuple[DataFile, Path], ...]
 class Downloads:
     """Opens the files of tables for callers who may download them."""
 
-    def __init__(
-        self, *, database: Database, permits: Permits, extracts: Extracts, clock: Clock
-    ) -> None:
-        self._database = database
+    def __init__(self, *, permits: Permits, extracts: Extracts) -> None:
         self._permits = permits
         self._extracts = extracts
-        self._clock = clock
 
     def open(
         self,
@@ -74,7 +68,7 @@ class Downloads:
             held.close()
             self._permits.close(permit, 0, 0, type(error).__name__)
             raise
-        return OpenTable(self._permits, permit, self._watch(permit), copies, held)
+        return OpenTable(self._permits, permit, self._permits.watch(permit), copies, held)
 
     def _copies(self, held: ExitStack, reading: Reading, files: tuple[DataFile, ...]) -> _Copies:
         """Each file with its verified copy, which the cache names by its content."""
@@ -89,17 +83,6 @@ class Downloads:
             raise ServiceBusy(
                 "The files of the table are being built again.", next_step="Send the call again."
             ) from None
-
-    def _watch(self, permit: Permit) -> Watch:
-        (reading,) = permit.readings
-        boundaries = (permit.principal.valid_until, reading.decision.until)
-        return Watch(
-            self._database,
-            self._clock,
-            since=permit.revision,
-            until=min(boundary for boundary in boundaries if boundary is not None),
-            still_stands=partial(self._permits.still_stand, permit),
-        )
 
 
 def _check_limit(reading: Reading, files: tuple[DataFile, ...]) -> None:

@@ -8,6 +8,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from time import monotonic
 
@@ -26,6 +27,8 @@ from marketplace import enforcement
 from marketplace.audit.entries import Entry, EntryKind
 from marketplace.audit.recorder import Recorder, Recording
 from marketplace.clock import Clock
+from marketplace.database import Database
+from marketplace.delivery import Watch
 from marketplace.discovery import unknown
 from marketplace.engine.query.statement import Statement
 from marketplace.errors import Unauthenticated
@@ -63,11 +66,20 @@ class Permit:
     decided_at: float
     entry: str
 
+    @property
+    def until(self) -> datetime:
+        """The first moment at which time alone could end it."""
+        ends = (read.decision.until for read in self.readings)
+        return min([self.principal.valid_until, *(end for end in ends if end is not None)])
+
 
 class Permits:
-    """Issues permits to read, and closes their records."""
+    """Issues permits to read, watches over them, and closes their records."""
 
-    def __init__(self, *, recorder: Recorder, decision_point: DecisionPoint, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, recorder: Recorder, decision_point: DecisionPoint, clock: Clock
+    ) -> None:
+        self._database = database
         self._recorder = recorder
         self._clock = clock
         self._answers = Answers(decision_point)
@@ -105,16 +117,15 @@ class Permits:
         if isinstance(answer, Unauthenticated):
             raise answer
 
-    def still_stand(self, permit: Permit, connection: Connection) -> bool:
-        """Whether the same question gets the same grants and obligations again."""
-        at = Moment(connection, revision.read(connection), self._clock())
-        try:
-            principal = self._answers.principal(at, permit.principal)
-        except Unauthenticated:
-            return False
-        return all(
-            _same(self._answers.decision(at, principal, permit.action, read.release.dataset), read)
-            for read in permit.readings
+    def watch(self, permit: Permit) -> Watch:
+        """Looks again, while what the permit let out is sent, whether it still stands."""
+        return Watch(
+            self._database,
+            self._clock,
+            since=permit.revision,
+            decided_at=permit.decided_at,
+            until=permit.until,
+            still_stands=partial(self._still_stand, permit),
         )
 
     def close(self, permit: Permit, rows: int, sent: int, outcome: str) -> None:
@@ -128,6 +139,18 @@ class Permits:
             person={"person": permit.principal.person_id},
         )
         self._recorder.later(closing)
+
+    def _still_stand(self, permit: Permit, connection: Connection) -> bool:
+        """Whether the same question gets the same grants and obligations again."""
+        at = Moment(connection, revision.read(connection), self._clock())
+        try:
+            principal = self._answers.principal(at, permit.principal)
+        except Unauthenticated:
+            return False
+        return all(
+            _same(self._answers.decision(at, principal, permit.action, read.release.dataset), read)
+            for read in permit.readings
+        )
 
     def _decided(
         self,

@@ -12,9 +12,7 @@ from itertools import chain
 import msgspec
 
 from marketplace import enforcement
-from marketplace.clock import Clock
-from marketplace.database import Database
-from marketplace.delivery import Delivery, Watch
+from marketplace.delivery import Delivery
 from marketplace.discovery import Discovery
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Encoding
@@ -52,21 +50,17 @@ class Querying:
     def __init__(
         self,
         *,
-        database: Database,
         permits: Permits,
         extracts: Extracts,
         discovery: Discovery,
         workers: QueryWorkers,
-        clock: Clock,
         deadline: float,
         scan_limit: int,
     ) -> None:
-        self._database = database
         self._permits = permits
         self._extracts = extracts
         self._discovery = discovery
         self._workers = workers
-        self._clock = clock
         self._deadline = deadline
         self._scan_limit = scan_limit
 
@@ -108,7 +102,7 @@ class Querying:
             )
         return Delivery(
             result,
-            self._watch(permit),
+            self._permits.watch(permit),
             entry=permit.entry,
             releases=_releases(permit),
             held=held,
@@ -228,18 +222,6 @@ class Querying:
                     )
                 )
             yield view_map(tuple(tables))
-
-    def _watch(self, permit: Permit) -> Watch:
-        boundaries = [permit.principal.valid_until]
-        boundaries += [r.decision.until for r in permit.readings if r.decision.until is not None]
-        return Watch(
-            self._database,
-            self._clock,
-            since=permit.revision,
-            decided_at=permit.decided_at,
-            until=min(boundaries),
-            still_stands=partial(self._permits.still_stand, permit),
-        )
 
 
 def _releases(permit: Permit) -> dict[str, int]:

@@ -38,7 +38,9 @@ def measure(world: World) -> list[Figure]:
 
 def _measure(world: World, database: Database) -> list[Figure]:
     recorder = Recorder(database, system_clock)
-    permits = Permits(recorder=recorder, decision_point=DecisionPoint(), clock=system_clock)
+    permits = Permits(
+        database=database, recorder=recorder, decision_point=DecisionPoint(), clock=system_clock
+    )
     with database.reading() as connection:
         principal = authenticate(connection, world.members[0], now=system_clock())
     tables = frozenset({(*TPCH.split("."), "nation")})

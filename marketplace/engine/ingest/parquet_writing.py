@@ -1,6 +1,5 @@
 """Writing a release's Parquet by DuckDB, with the statistics that its manifest holds."""
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -8,13 +7,13 @@ import duckdb
 
 from catalogue.dataset import ColumnStatistics
 from marketplace.engine.instance import identifier, literal
+from marketplace.engine.progress import run_reporting
 from marketplace.engine.written_file import WrittenFile, digest
 
 _ROW_GROUP = 122_880
 _ROW_GROUP_BYTES = 48 * 1024 * 1024
 _VECTOR = 2048
 _LONGEST_BOUND = 200
-_PATIENCE = 0.1
 
 
 def write_parquet(
@@ -33,7 +32,7 @@ def write_parquet(
         f"COPY {relation} TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, "
         f"COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {rows_of_a_group}, RETURN_STATS true)"
     )
-    _, count, size, _, statistics, *_ = _run_reporting(connection, copy, report)
+    _, count, size, _, statistics, *_ = run_reporting(connection, copy, report)
     types = column_types(connection, path)
     return WrittenFile(
         path=path,
@@ -60,29 +59,6 @@ def column_types(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str,
     """The columns of a Parquet file and their types, as DuckDB names them."""
     described = connection.execute(f"DESCRIBE FROM read_parquet({literal(str(path))})").fetchall()
     return {row[0]: row[1] for row in described}
-
-
-def _run_reporting(
-    connection: duckdb.DuckDBPyConnection, statement: str, report: Callable[[float], None]
-) -> tuple:  # type: ignore[type-arg]
-    """Run on this thread while another one reports how far it is."""
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(_PATIENCE):
-            share = connection.query_progress() / 100
-            if 0 <= share <= 1:
-                report(share)
-
-    watcher = threading.Thread(target=watch, name="progress", daemon=True)
-    watcher.start()
-    try:
-        row = connection.execute(statement).fetchone()
-    finally:
-        ended.set()
-        watcher.join()
-    report(1.0)
-    return row or ()
 
 
 def _column_statistics(
