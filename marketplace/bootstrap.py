@@ -31,7 +31,7 @@ from marketplace.query import Querying
 from marketplace.query.permits import Permits
 from marketplace.scratch import Scratch
 from marketplace.settings import Settings
-from marketplace.sharing import Sharing
+from marketplace.sharing import Sharing, StandingRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,7 @@ class Marketplace:
     discovery: Discovery
     publishing: Publishing
     sharing: Sharing
+    standing: StandingRules
     querying: Querying
     downloads: Downloads
 
@@ -174,6 +175,9 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
             places=places,
             clock=clock,
             on_agreed=preparation.agreed,
+        ),
+        standing=StandingRules(
+            database=database, decision_point=decision_point, places=places, clock=clock
         ),
         querying=Querying(
             permits=permits,

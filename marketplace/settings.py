@@ -25,7 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `queries_at_once` are queries on their way, whether they wait, run or are read;
     `query_workers` of them run, `query_line` wait. Workers that nobody asks are kept warm while all
-    hold `query_memory_in_all` together; `query_memory` bounds each one. A query that would have to
+    hold `query_memory_in_all` together, not counting the pages of libraries that they share;
+    `query_memory` bounds each one, and counts those. A query that would have to
     read more than `query_scan_limit` is refused before it runs. A sender that is silent for
     `upload_stall`, a reader for `reader_stall`, and either that moves less than `least_rate` bytes a
     second on average, is ended.

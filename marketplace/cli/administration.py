@@ -1,101 +1,15 @@
 """`marketplace admin`: who exists, how far it is open, what is removed. Works on the data folder."""
 
-import getpass
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from access_policies.vocabulary import Audience, Role
-from marketplace.cli.screen import day, end_of, say, show_json, show_table
-from marketplace.cli.server_parts import need_server
-from marketplace.clock import LONDON, end_of_last_day, system_clock
-from marketplace.errors import SettingInvalid
-
-if TYPE_CHECKING:
-    from marketplace.administration import Administration
-    from marketplace.database import Database
-    from marketplace.housekeeping import Housekeeping
-    from marketplace.settings import Settings
-
-Json = Annotated[bool, Parameter(name="--json", negative=())]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """Which marketplace is administered, and by whom."""
-
-    data: Annotated[Path | None, Parameter(env_var="MARKETPLACE_DATA")] = None
-    "The folder of the embedded default; the database may lie elsewhere (MARKETPLACE_DATABASE)."
-
-    @property
-    def name(self) -> str:
-        """The operator as the audit log knows them: the user at this machine."""
-        return f"operator:{getpass.getuser()}"
-
-    @contextmanager
-    def administration(self, *, founding: bool = False) -> "Iterator[Administration]":
-        """The use case over the marketplace's database, closed when the block ends.
-
-        Only where it is `founding` may the marketplace begin to exist; another command that names
-        no folder would otherwise look into a new, empty one. Raises SettingInvalid.
-        """
-        need_server()
-        from marketplace.administration import Administration
-
-        with self._opened(founding=founding) as (_, database):
-            yield Administration(database=database, clock=system_clock)
-
-    @contextmanager
-    def housekeeping(self) -> "Iterator[Housekeeping]":
-        """The use case over the marketplace's database, store and scratch folders."""
-        need_server()
-        from connectors.stores import open_store
-        from marketplace.housekeeping import Housekeeping
-
-        with self._opened() as (settings, database):
-            yield Housekeeping(
-                database=database,
-                store=open_store(settings.store_location, endpoint=settings.s3_endpoint),
-                scratch=settings.data / "scratch",
-                clock=system_clock,
-            )
-
-    @contextmanager
-    def _opened(self, *, founding: bool = False) -> "Iterator[tuple[Settings, Database]]":
-        from marketplace.database import open_database
-        from marketplace.settings import read_settings
-
-        settings = read_settings(data=self.data)
-        if not marketplace_exists(settings):
-            if not founding:
-                raise no_marketplace(settings)
-            say(f"A new marketplace begins in {settings.data}.")
-        database = open_database(settings.database_url)
-        try:
-            database.migrate()
-            yield settings, database
-        finally:
-            database.close()
-
-
-def marketplace_exists(settings: "Settings") -> bool:
-    """Whether there is a marketplace to work on; a database elsewhere answers for itself."""
-    return bool(settings.database) or (settings.data / "marketplace.db").exists()
-
-
-def no_marketplace(settings: "Settings") -> SettingInvalid:
-    """The error of a command that needs a marketplace where there is none."""
-    return SettingInvalid(
-        f"There is no marketplace in {settings.data}.",
-        next_step="Name its folder with --data or MARKETPLACE_DATA. A new one begins with: "
-        "marketplace admin organisation add.",
-    )
+from access_policies.vocabulary import Audience
+from marketplace.cli.operators import OPERATOR, Operator
+from marketplace.cli.screen import Json, day, say, show_json, show_table
+from marketplace.cli.tokens import token
+from marketplace.clock import LONDON, system_clock
 
 
 def _group(name: str, help_text: str) -> App:
@@ -110,11 +24,8 @@ organisation = _group("organisation", "Departments, councils, companies.")
 person = _group("person", "People and their home organisation.")
 squad = _group("squad", "Squads and other projects, and their members.")
 secondment = _group("secondment", "People who act for a host for some months.")
-token = _group("token", "What a person signs in with, for one project or one role.")
 for _part in (organisation, person, squad, secondment, token):
     admin.command(_part)
-
-OPERATOR = Operator()
 
 
 @organisation.command(name="add")
@@ -373,95 +284,6 @@ def end_secondment(
     with operator.administration() as administration:
         administration.end_secondment(identifier, last_day=ends, by=operator.name)
     say(f"The last day of the secondment is {day(ends)}.")
-
-
-@token.command(name="issue")
-def issue_token(
-    email: str,
-    /,
-    *,
-    last_day: date,
-    squad: str | None = None,
-    role: Role | None = None,
-    organisation: str | None = None,
-    json: Json = False,
-    operator: Operator = OPERATOR,
-) -> None:
-    """Make a token for a person and show it, this once.
-
-    Parameters
-    ----------
-    email
-        The person, by e-mail address.
-    last_day
-        The last day, to its end in London (YYYY-MM-DD).
-    squad
-        The squad or project that it is for; or else
-    role
-        the role that it is for, and for publishers and owners
-    organisation
-        the organisation that they hold it in.
-    json
-        Write JSON.
-    """
-    with operator.administration() as administration:
-        secret, issued = administration.issue_token(
-            email=email,
-            project=squad,
-            role=role,
-            organisation=organisation,
-            expires_at=end_of_last_day(last_day),
-            by=operator.name,
-        )
-    if json:
-        show_json({"token": secret, "id": issued.id, "expires_at": issued.expires_at})
-    else:
-        say(secret)
-
-
-@token.command(name="list")
-def list_tokens(*, json: Json = False, operator: Operator = OPERATOR) -> None:
-    """List every token, without its secret.
-
-    Parameters
-    ----------
-    json
-        Write JSON.
-    """
-    with operator.administration() as administration:
-        names = {one.id: one.email for one in administration.people()}
-        found = administration.tokens()
-    if json:
-        show_json(found)
-        return
-    show_table(
-        ("id", "person", "for", "until", "revoked", "last used"),
-        (
-            (
-                one.id,
-                names.get(one.person, one.person),
-                one.project or f"{one.role} {one.organisation or ''}",
-                end_of(one.expires_at),
-                one.revoked_at,
-                one.last_used_at,
-            )
-            for one in found
-        ),
-    )
-
-
-@token.command(name="revoke")
-def revoke_token(identifier: str, /, *, operator: Operator = OPERATOR) -> None:
-    """Let a token open nothing from now on; running results end within a second.
-
-    Parameters
-    ----------
-    identifier
-        The token, as `admin token list` names it; never the secret.
-    """
-    with operator.administration() as administration:
-        administration.revoke_token(identifier, by=operator.name)
-    say("The token is revoked.")
 
 
 @admin.command(name="stage")

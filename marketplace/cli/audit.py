@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from marketplace.cli.administration import (
+from marketplace.cli.operators import (
     OPERATOR,
     Operator,
     marketplace_exists,
     no_marketplace,
 )
-from marketplace.cli.screen import counting, say, show_json
+from marketplace.cli.screen import Json, counting, say, show_json
 from marketplace.cli.server_parts import need_server
 from marketplace.clock import system_clock
 from marketplace.errors import AuditUnavailable, SettingInvalid
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from marketplace.settings import Settings
 
 Files = Annotated[tuple[Path, ...], Parameter(negative=())]
-Json = Annotated[bool, Parameter(name="--json", negative=())]
 
 audit = App(
     name="audit",

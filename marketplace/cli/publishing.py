@@ -7,11 +7,10 @@ from cyclopts import Parameter
 
 from marketplace.cli.choices import AudienceWord
 from marketplace.cli.connection import SERVICE, Service
-from marketplace.cli.screen import say, show_facts, show_json, show_table, transfer
+from marketplace.cli.screen import Json, say, show_facts, show_json, show_table, transfer
 from marketplace.client.errors import InvalidCall
 from marketplace.wire import ColumnDescription, DatasetDescription, TableDescription
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
 Said = Annotated[str | None, Parameter(group="About the dataset, at its first release")]
 AboutFile = Annotated[str | None, Parameter(group="About the file, where it is not clear enough")]
 AboutLine = Annotated[int | None, Parameter(group="About the file, where it is not clear enough")]

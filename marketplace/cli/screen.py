@@ -10,9 +10,11 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
+from cyclopts import Parameter
 from rich import box
 from rich.console import Console
 from rich.progress import (
@@ -28,6 +30,9 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+"""The option of every command that would otherwise show a table."""
 
 Report = Callable[[int, int | None], None]
 """Told how much is done, and of how much where that is known."""

@@ -19,7 +19,7 @@ from marketplace.cli.choices import (
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.identifiers import which_agreement, which_request
 from marketplace.cli.scope import WANTED, Wanted, read_form
-from marketplace.cli.screen import day, end_of, say, show_facts, show_json, show_table
+from marketplace.cli.screen import Json, day, end_of, say, show_facts, show_json, show_table
 from marketplace.client import Client
 from marketplace.client.errors import InvalidCall
 from marketplace.wire import (
@@ -29,7 +29,6 @@ from marketplace.wire import (
     ShareRequestForm,
 )
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
 _LAW = Parameter(group="Legal basis")
 
 _ACTIONS = {"dataset:query": "query", "dataset:download": "download"}

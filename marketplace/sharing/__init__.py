@@ -1,5 +1,6 @@
 """Journey 2: requests, decisions on them, and the agreements that are the enforcement."""
 
 from marketplace.sharing.sharing import Sharing
+from marketplace.sharing.standing_rules import StandingRules
 
-__all__ = ["Sharing"]
+__all__ = ["Sharing", "StandingRules"]

@@ -5,17 +5,13 @@ does together with its rules and its audit entry, or nothing.
 """
 
 from collections.abc import Callable
-from datetime import date
-from uuid import uuid4
 
 import msgspec
 from sqlalchemy import Connection
 
-from access_policies import principals, rules, standing
 from access_policies.decision_point import DecisionPoint
 from access_policies.explain import Explanation
-from access_policies.rules import GrantKind
-from access_policies.vocabulary import Action, Audience
+from access_policies.vocabulary import Action
 from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.errors import Problem, UnknownDataset
@@ -38,14 +34,12 @@ from marketplace.sharing import (
     agreements,
     checks,
     explanations,
-    offers,
     requests,
     scopes,
     words,
 )
 from marketplace.sharing.agreements import Agreement, AgreementState
 from marketplace.sharing.draft import Approval, RequestDraft
-from marketplace.sharing.offers import Offer
 from marketplace.sharing.requests import Mover, RequestState, ShareRequest
 from marketplace.sharing.scopes import Scope
 from marketplace.sharing.step import Step, Steps
@@ -55,7 +49,7 @@ _LONGEST_TYPED = 320
 
 
 class Sharing:
-    """Requests, decisions on them, agreements and standing offers."""
+    """Requests, decisions on them, and agreements."""
 
     def __init__(
         self,
@@ -195,95 +189,6 @@ class Sharing:
             step.record_reading("agreements", len(found))
             return tuple(_with_suspension(step.connection, one) for one in found)
 
-    def offer(
-        self,
-        principal: Principal,
-        dataset: DatasetAddress,
-        audience: Audience,
-        scope: Scope = (),
-        last_day: date | None = None,
-    ) -> Offer:
-        """Let everyone up to an audience read a dataset, or what the scope leaves of it.
-
-        Columns that the contract marks as personal cannot be offered. Raises InvalidSharing,
-        AccessDenied, UnknownDataset.
-        """
-        with self._steps.begin(principal, changes_policy=True) as step:
-            step.check_owner(dataset)
-            resolved = checks.of_offer(
-                step.connection, self._places, dataset, scope, last_day, now=step.now
-            )
-            offer = offers.make(
-                step.connection,
-                dataset,
-                audience,
-                resolved,
-                last_day,
-                by=step.principal.person_id,
-                now=step.now,
-            )
-            facts: dict[str, Fact] = {
-                "offer": offer.id,
-                "dataset": str(dataset),
-                "audience": audience.name.lower(),
-                "scope": msgspec.to_builtins(resolved),
-                "last_day": last_day.isoformat() if last_day is not None else None,
-            }
-            step.record(EntryKind.RULE_OFFERED, facts, "")
-        return offer
-
-    def withdraw_offer(self, principal: Principal, offer_id: str, reason: str) -> None:
-        """End a standing offer at once."""
-        with self._steps.begin(principal, changes_policy=True) as step:
-            offer = offers.read(step.connection, offer_id)
-            step.check_owner(offer.dataset)
-            checks.reason_given(reason)
-            offers.end(step.connection, offer, now=step.now)
-            facts: dict[str, Fact] = {"offer": offer.id, "dataset": str(offer.dataset)}
-            step.record(EntryKind.RULE_OFFERED, facts | {"ended": True}, reason)
-
-    def deny(
-        self,
-        principal: Principal,
-        *,
-        dataset: DatasetAddress | None = None,
-        project: str | None = None,
-        person: str | None = None,
-        reason: str,
-    ) -> str:
-        """Close one dataset, project or person at once, and return the denial's identifier.
-
-        A dataset can then be found but not read; a project or person can do nothing at all. Only
-        an operator does this. Raises AccessDenied, InvalidSharing.
-        """
-        with self._steps.begin(principal, changes_policy=True) as step:
-            step.check_operator()
-            checks.reason_given(reason)
-            denial = uuid4().hex
-            subject, target, actions = _denied(dataset, project, person)
-            for rule in standing.denial_rules(
-                denial, subject=subject, dataset=target, actions=actions, begins=step.now
-            ):
-                rules.write(step.connection, rule)
-            about = "dataset" if dataset else "project" if project else "person"
-            facts: dict[str, Fact] = {"denial": denial, "closes": about, "dataset": target}
-            facts |= {"project": project} if project else {}
-            closed = {"closed_person": person} if person else {}
-            step.record(EntryKind.RULE_DENIED, facts, reason, **closed)
-        return denial
-
-    def lift(self, principal: Principal, denial: str, reason: str) -> None:
-        """End a denial. Raises AccessDenied, UnknownRecord."""
-        with self._steps.begin(principal, changes_policy=True) as step:
-            step.check_operator()
-            checks.reason_given(reason)
-            ended = denial.isalnum() and rules.end(
-                step.connection, f"{GrantKind.DENIAL}:{denial}", now=step.now
-            )
-            if not ended:
-                raise UnknownRecord(f"There is no denial {denial[:32]!r} in force.")
-            step.record(EntryKind.RULE_DENIED, {"denial": denial, "ended": True}, reason)
-
     def why(
         self,
         principal: Principal,
@@ -398,21 +303,6 @@ class Sharing:
                 f"Only the project {request.project} can do that with its request.",
                 next_step="Send a token of that project.",
             )
-
-
-def _denied(
-    dataset: DatasetAddress | None, project: str | None, person: str | None
-) -> tuple[str, str, tuple[str, ...]]:
-    """For whom, on what and for which actions a denial is written."""
-    match dataset, project, person:
-        case DatasetAddress(), None, None:
-            return principals.EVERYONE, str(dataset), tuple(sorted(rules.DATA_ACTIONS))
-        case None, str(name), None if name.isprintable():
-            return principals.project(name), rules.ANY, (rules.ANY,)
-        case None, None, str(identifier) if identifier.isprintable():
-            return principals.person(identifier), rules.ANY, (rules.ANY,)
-        case _:
-            raise RequestMalformed("A denial closes one dataset, one project or one person.")
 
 
 def _with_suspension(connection: Connection, agreement: Agreement) -> Agreement:

@@ -32,11 +32,11 @@ def _revoke(world: World) -> None:
 
 
 def _offer_and_withdraw(world: World) -> None:
-    sharing = world.marketplace.sharing
+    standing = world.marketplace.standing
     before = _revision(world)
-    offer = sharing.offer(world.owner, HOMES, Audience.LOCAL_GOVERNMENT)
+    offer = standing.offer(world.owner, HOMES, Audience.LOCAL_GOVERNMENT)
     assert _revision(world) > before
-    sharing.withdraw_offer(world.owner, offer.id, "No more")
+    standing.withdraw(world.owner, offer.id, "No more")
 
 
 def _deny_and_lift(world: World) -> None:
@@ -49,10 +49,10 @@ def _deny_and_lift(world: World) -> None:
     )
     operator = marketplace.callers.authenticate(secret)
     before = _revision(world)
-    denial = marketplace.sharing.deny(operator, dataset=HOMES, reason="An error in it")
+    denial = marketplace.standing.deny(operator, dataset=HOMES, reason="An error in it")
     denied = _revision(world)
     assert denied > before
-    marketplace.sharing.lift(operator, denial, "Put right")
+    marketplace.standing.lift(operator, denial, "Put right")
     assert _revision(world) > denied
 
 

@@ -40,7 +40,7 @@ from marketplace.identity import organisations, people, projects, secondments, t
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
-from marketplace.sharing import Sharing, records
+from marketplace.sharing import Sharing, StandingRules, records
 from marketplace.sharing.agreements import Agreement, AgreementState
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.requests import RequestState, ShareRequest
@@ -80,6 +80,9 @@ class World:
         self.folder = folder
         self.point = DecisionPoint()
         self.sharing = Sharing(
+            database=database, decision_point=self.point, places=places, clock=clock
+        )
+        self.standing = StandingRules(
             database=database, decision_point=self.point, places=places, clock=clock
         )
         self._enter()
@@ -648,7 +651,7 @@ def test_no_text_of_a_decision_holds_what_a_database_cannot_keep(world: World):
             world.sharing.approve(world.owner, request.id, approval)
         assert "control character" in "".join(refused.value.lines)
     with pytest.raises(InvalidSharing):
-        world.sharing.offer(
+        world.standing.offer(
             world.owner,
             HOUSING,
             Audience.PUBLIC,
@@ -725,15 +728,15 @@ def test_a_column_that_rows_are_chosen_by_counts_as_told(world: World):
         world.asked(tables=(by_landlord,))
     assert "landlord" in refused.value.lines[0]
     with pytest.raises(InvalidSharing):
-        world.sharing.offer(world.owner, HOUSING, Audience.PUBLIC, (by_landlord,))
+        world.standing.offer(world.owner, HOUSING, Audience.PUBLIC, (by_landlord,))
 
 
 def test_a_hostile_identifier_is_one_that_does_not_exist(world: World):
     attempts: tuple[Callable[[str], object], ...] = (
         lambda given: world.sharing.request(world.owner, given),
         lambda given: world.sharing.revoke(world.owner, given, "x"),
-        lambda given: world.sharing.withdraw_offer(world.owner, given, "x"),
-        lambda given: world.sharing.lift(world.operator, given, "x"),
+        lambda given: world.standing.withdraw(world.owner, given, "x"),
+        lambda given: world.standing.lift(world.operator, given, "x"),
         lambda given: world.sharing.why(world.owner, HOUSING, person=given, project=given),
     )
     for hostile in ("a\0b", "' OR 1=1 --", "../..", "\ud800", ""):
@@ -744,12 +747,12 @@ def test_a_hostile_identifier_is_one_that_does_not_exist(world: World):
 
 def test_an_offer_opens_to_its_audience_until_it_is_withdrawn(world: World):
     with pytest.raises(AccessDenied):
-        world.sharing.offer(world.other_owner, HOUSING, Audience.PUBLIC, (OPEN,))
+        world.standing.offer(world.other_owner, HOUSING, Audience.PUBLIC, (OPEN,))
     with pytest.raises(InvalidSharing) as refused:
-        world.sharing.offer(world.owner, HOUSING, Audience.PUBLIC)
+        world.standing.offer(world.owner, HOUSING, Audience.PUBLIC)
     assert "landlord" in refused.value.lines[0]
 
-    offer = world.sharing.offer(world.owner, HOUSING, Audience.PUBLIC, (OPEN,))
+    offer = world.standing.offer(world.owner, HOUSING, Audience.PUBLIC, (OPEN,))
     decision = world.decide(world.stranger)
     assert decision.grant == f"offer:{offer.id}"
     assert decision.obligations[0] == RestrictTo(tables=(OPEN,))
@@ -758,7 +761,7 @@ def test_an_offer_opens_to_its_audience_until_it_is_withdrawn(world: World):
     assert not world.decide(world.stranger).allowed
     with world.database.writing() as connection:
         rules.set_stage(connection, str(HOUSING), Audience.PUBLIC)
-    world.sharing.withdraw_offer(world.owner, offer.id, "Superseded.")
+    world.standing.withdraw(world.owner, offer.id, "Superseded.")
     assert not world.decide(world.stranger).allowed
 
 
@@ -771,15 +774,15 @@ def test_an_operator_closes_a_dataset_a_project_or_a_person_at_once(world: World
     ]
     for target in closings:
         with pytest.raises(AccessDenied):
-            world.sharing.deny(world.owner, reason="A leak.", **target)
+            world.standing.deny(world.owner, reason="A leak.", **target)
         before = world.revision()
-        denial = world.sharing.deny(world.operator, reason="A leak.", **target)
+        denial = world.standing.deny(world.operator, reason="A leak.", **target)
         assert world.revision() == before + 1
         refused = world.decide(world.member)
         assert not refused.allowed
         assert "An operator has closed this" in refused.reason
         assert "leak" not in refused.reason
-        world.sharing.lift(world.operator, denial, "Found and closed.")
+        world.standing.lift(world.operator, denial, "Found and closed.")
         assert world.decide(world.member).allowed
     assert len(world.entries(EntryKind.RULE_DENIED)) == 2 * len(closings)
 
