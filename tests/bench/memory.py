@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from processes import family
+
 _EVERY_SECONDS = 0.1
 
 
@@ -20,7 +22,7 @@ def watching_memory(root: int) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not done.wait(_EVERY_SECONDS):
-            peak[0] = max(peak[0], sum(map(_resident, _family(root))))
+            peak[0] = max(peak[0], sum(map(_resident, family(root))))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -29,18 +31,6 @@ def watching_memory(root: int) -> Iterator[list[int]]:
     finally:
         done.set()
         watcher.join()
-
-
-def _family(root: int) -> Iterator[int]:
-    """A process and its descendants; those that end meanwhile are left out."""
-    yield root
-    try:
-        lists = [task / "children" for task in Path(f"/proc/{root}/task").iterdir()]
-        children = {int(child) for listed in lists for child in listed.read_text().split()}
-    except OSError:
-        return
-    for child in children:
-        yield from _family(child)
 
 
 def _resident(pid: int) -> int:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cancellation
 import decision
 import extract
 import hostile_neighbour
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "extract": extract.measure,
     "decision": decision.measure,
     "hostile": hostile_neighbour.measure,
+    "cancel": cancellation.measure,
 }
 
 

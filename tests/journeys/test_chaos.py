@@ -5,6 +5,7 @@ The service runs in this process, so that a test can look at its workers; they a
 
 import hashlib
 import os
+import queue
 import random
 import signal
 import socket
@@ -23,6 +24,8 @@ import pyarrow as pa
 import pytest
 import urllib3
 from adbc_driver_flightsql import DatabaseOptions
+from google.protobuf.any_pb2 import Any as Wrapped
+from pyarrow import flight
 
 from access_policies.scope import RowsInPlaces
 from marketplace import bootstrap
@@ -33,6 +36,7 @@ from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.waiting_line import Turn, WaitingLine
 from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
 from marketplace.errors import QueryFailed
+from marketplace.flight.flight_sql_pb2 import CommandStatementQuery
 from marketplace.flight.server import running_flight
 from marketplace.settings import read_settings
 
@@ -236,6 +240,30 @@ class TestSlowReaders:
             for reader in readers[: 2 * self.PEOPLE]:
                 reader.recv(1000)
 
+    def test_nor_do_two_hundred_over_flight(
+        self, shared_world: Any, location: str, acting: Acting
+    ) -> None:
+        slow = [token_of(shared_world.marketplace, f"slow{n}") for n in range(self.PEOPLE)]
+        honest = acting("member"), acting("outsider")
+        expected = honest[0].query(LARGE).to_arrow()
+        ticket = {token: flight_ticket(location, token) for token in slow}
+        with ThreadPoolExecutor(self.READERS) as threads, narrow_flight(location) as client:
+            begun: queue.Queue[Any] = queue.Queue()
+            answers = [
+                threads.submit(begin_reading, client, ticket[token], token, begun)
+                for token in (slow[number % self.PEOPLE] for number in range(self.READERS))
+            ]
+            held = [begun.get(timeout=60) for _ in range(2 * self.PEOPLE)]
+            self._ask(honest, expected)
+            over_flight = Exits("", location).answer(shared_world.secret("member"), FLIGHT, LARGE)
+            assert over_flight not in ("cut", "refused")
+            for answer in answers:
+                assert answer.result(timeout=60) in ("begun", "busy")
+            held += [begun.get() for _ in range(begun.qsize())]
+            for reader in held:
+                assert reader.read_chunk().data.num_rows > 0
+                reader.cancel()
+
     def _ask(self, honest: tuple[Client, Client], expected: Any) -> None:
         with ThreadPoolExecutor(2) as threads:
             answers = [
@@ -260,6 +288,36 @@ def opened(url: str, token: str, sql: str = LARGE) -> socket.socket:
         + body
     )
     return connection
+
+
+def flight_ticket(location: str, token: str) -> flight.Ticket:
+    """A ticket for a large result."""
+    wrapped = Wrapped()
+    wrapped.Pack(CommandStatementQuery(query=LARGE))
+    asked = flight.FlightDescriptor.for_command(wrapped.SerializeToString())
+    with flight.connect(location) as client:
+        return client.get_flight_info(asked, with_token(token)).endpoints[0].ticket
+
+
+def narrow_flight(location: str) -> flight.FlightClient:
+    """A client that takes 64 KiB of each result ahead of whoever reads it, and no more."""
+    narrow = [("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)]
+    return flight.connect(location, generic_options=narrow)
+
+
+def begin_reading(
+    client: flight.FlightClient, ticket: flight.Ticket, token: str, begun: "queue.Queue[Any]"
+) -> str:
+    """Begin a result and read none of its rows."""
+    try:
+        begun.put(client.do_get(ticket, with_token(token)))
+    except flight.FlightUnavailableError:
+        return "busy"
+    return "begun"
+
+
+def with_token(token: str) -> flight.FlightCallOptions:
+    return flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())])
 
 
 def token_of(marketplace: Marketplace, name: str) -> str:
