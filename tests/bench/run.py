@@ -16,6 +16,7 @@ import decision
 import extract
 import hostile_neighbour
 import latency
+import policy
 import publish
 import report
 import throughput
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "throughput": throughput.measure,
     "extract": extract.measure,
     "decision": decision.measure,
+    "policy": policy.measure,
     "hostile": hostile_neighbour.measure,
 }
 
