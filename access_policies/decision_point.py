@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import casbin
 from casbin.rbac.role_manager import RoleManager
@@ -20,13 +20,20 @@ from sqlalchemy import Connection
 
 from access_policies import principals, rules, sentences
 from access_policies.decision import Decision
+from access_policies.errors import InvalidRule, PolicyError
 from access_policies.matcher import Matcher
+from access_policies.memo import Memo
 from access_policies.rules import Effect, Rule
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 
 logger = logging.getLogger(__name__)
 
 _MODEL = Path(__file__).with_name("model.conf")
+
+# Of Casbin's other effects some allow what no rule does, and some let the order of rules decide.
+_EFFECT = "some(where (p_eft == allow)) && !some(where (p_eft == deny))"
+
+_MOST_KEPT = 16_384
 
 STEWARDSHIP = frozenset({Action.PUBLISH, Action.DECIDE_REQUEST, Action.AUDIT, Action.ADMINISTER})
 """Actions of those who look after data. A stage says who may use it, and closes none of these."""
@@ -43,17 +50,33 @@ class Circumstances:
     organisation: str
 
 
+class Question(NamedTuple):
+    """All that an answer depends on but the policy and the time: what an answer is kept by."""
+
+    subject: Subject
+    purpose: str
+    action: Action
+    dataset: str
+
+
 class DecisionPoint:
     """Answers two questions: may I do this one thing, and on which of these may I.
 
     It never raises: what cannot be decided is refused and logged, without the caller's details.
-    Safe to share between threads.
+    `kept` is for whoever asks it in the transactions of one database (see `memo`); it keeps nothing
+    there by itself. Safe to share between threads.
     """
 
     def __init__(self, model: Path = _MODEL) -> None:
+        self.kept: Memo[Question, Decision] = Memo(_MOST_KEPT)
         self._model = str(model)
         self._own = threading.local()
         sample = casbin.Enforcer.new_model(self._model)
+        if sample["e"]["e"].value != _EFFECT:
+            raise PolicyError(
+                "The policy model's effect must be: a permission matches, and no denial does.",
+                next_step=f"Write it as Casbin's: {_EFFECT}",
+            )
         names = frozenset({*sample["r"]["r"].tokens, *sample["p"]["p"].tokens} - {"r_ctx"})
         self._matcher = Matcher(sample["m"]["m"].value, names)
 
@@ -93,7 +116,7 @@ class DecisionPoint:
         return tuple(
             resource
             for resource in resources
-            if self._allowed(_slice(held, resource.dataset), subject, action, resource, environment)
+            if self._allowed(held, subject, action, resource, environment)
         )
 
     def over(
@@ -124,13 +147,14 @@ class DecisionPoint:
 
     def _allowed(
         self,
-        found: tuple[Rule, ...],
+        held: Mapping[str, tuple[Rule, ...] | None],
         subject: Subject,
         action: Action,
         resource: Resource,
         environment: Environment,
     ) -> bool:
         try:
+            found = _slice(held, resource.dataset)
             return self.over(found, subject, action, resource, environment).allowed
         except Exception as error:  # noqa: BLE001 - as above
             return _refused_by(error, action).allowed
@@ -243,9 +267,15 @@ def _policy_row(rule: Rule) -> tuple[str | int, ...]:
     )
 
 
-def _slice(held: Mapping[str, tuple[Rule, ...]], dataset: str) -> tuple[Rule, ...]:
-    scopes = dict.fromkeys((dataset, rules.organisation_wide(dataset), rules.ANY))
-    parts = [held[scope] for scope in scopes if scope in held]
+def _slice(held: Mapping[str, tuple[Rule, ...] | None], dataset: str) -> tuple[Rule, ...]:
+    """The slice of one dataset out of all that is held. Raises InvalidRule where one is damaged."""
+    parts: list[tuple[Rule, ...]] = []
+    for scope in dict.fromkeys((dataset, rules.organisation_wide(dataset), rules.ANY)):
+        if scope in held:
+            part = held[scope]
+            if part is None:
+                raise InvalidRule("A rule that bears on this is damaged.")
+            parts.append(part)
     return parts[0] if len(parts) == 1 else rules.in_order(rule for part in parts for rule in part)
 
 

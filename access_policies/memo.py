@@ -37,6 +37,10 @@ class Memo(Generic[Key, Value]):
         self._kept: OrderedDict[Key, _Kept[Value]] = OrderedDict()
         self._guard = Lock()
 
+    def __len__(self) -> int:
+        """How many values are kept."""
+        return len(self._kept)
+
     def find(self, key: Key, *, revision: int, now: datetime) -> Value | None:
         """What was kept under this revision and still holds at this moment."""
         with self._guard:

@@ -7,10 +7,11 @@ The decision point evaluates Casbin over a slice and never over all rules.
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, TextClause, delete, insert, select, text, update
 
 from access_policies import principals
 from access_policies.decision import Obligation, RestrictTo
@@ -43,6 +44,11 @@ class GrantKind(StrEnum):
     LISTING = "listing"
     DENIAL = "denial"
 
+
+_FEW = 500
+"""Up to so many stages are looked up by their scopes; of more, all are read."""
+
+_Row = Row[*tuple[Any, ...]]
 
 _PREFERENCE = tuple(GrantKind)
 _KNOWING = frozenset({Action.DISCOVER, Action.READ_METADATA})
@@ -115,7 +121,27 @@ def write(connection: Connection, rule: Rule) -> None:
         )
     if not missing(connection, (rule,)):
         raise RuleConflict(f"There is already a rule {rule.id}.")
-    connection.execute(insert(table), _row(rule))
+    if rule.kind is GrantKind.AGREEMENT and _overlaps(connection, rule):
+        raise RuleConflict(
+            "Another agreement already covers this at the same time.",
+            next_step="End that agreement first: one decides for a project and a dataset.",
+        )
+    connection.execute(insert(table), row_of(rule))
+
+
+def _overlaps(connection: Connection, rule: Rule) -> bool:
+    """Whether another agreement allows the same to the same name in a part of the same time."""
+    others = select(table.c.id).where(
+        table.c.dataset == rule.dataset,
+        table.c.subject == rule.subject,
+        table.c.action == rule.action,
+        table.c.grant != rule.grant,
+        table.c.grant.startswith(f"{GrantKind.AGREEMENT}:"),
+        table.c.nbf < table.c.exp,
+        table.c.nbf < rule.exp,
+        table.c.exp > rule.nbf,
+    )
+    return connection.execute(others.limit(1)).first() is not None
 
 
 def missing(connection: Connection, wanted: tuple[Rule, ...]) -> tuple[Rule, ...]:
@@ -131,8 +157,10 @@ def end(connection: Connection, grant: str, *, now: datetime) -> int:
     The caller advances the revision in the same transaction.
     """
     moment = epoch(now)
-    ended = update(table).where(table.c.grant == grant, table.c.exp > moment).values(exp=moment)
-    return connection.execute(ended).rowcount
+    # It begins where it ends, and so holds at no time: a clock that was set back, or another
+    # machine's that is behind, must not bring back what a person has ended.
+    ended = update(table).where(table.c.grant == grant, table.c.exp > moment)
+    return connection.execute(ended.values(nbf=moment, exp=moment)).rowcount
 
 
 def slice_for(
@@ -142,19 +170,26 @@ def slice_for(
 
     With an action, rules for that action or any; without, all. Ended rules are among them.
     """
-    scopes = {dataset, organisation_wide(dataset), ANY}
-    statement = _for_names(names, action).where(table.c.dataset.in_(sorted(scopes)))
-    return _ordered(connection.execute(statement).mappings())
+    scopes = dict.fromkeys((dataset, organisation_wide(dataset), ANY))
+    return in_order(map(_rule, _read(connection, names, action, tuple(scopes))))
 
 
 def slices_for(
     connection: Connection, names: Collection[str], action: Action
-) -> Mapping[str, tuple[Rule, ...]]:
-    """All rules for a caller's names and an action, by the dataset text that they are written on."""
+) -> Mapping[str, tuple[Rule, ...] | None]:
+    """All rules for a caller's names and an action, by the dataset text that they are written on.
+
+    One that is damaged takes all that stand on the same text along: these are None.
+    """
     by_dataset: dict[str, list[Rule]] = {}
-    for rule in _ordered(connection.execute(_for_names(names, action)).mappings()):
-        by_dataset.setdefault(rule.dataset, []).append(rule)
-    return {dataset: tuple(found) for dataset, found in by_dataset.items()}
+    damaged: set[str] = set()
+    for row in _read(connection, names, action):
+        try:
+            by_dataset.setdefault(row.dataset, []).append(_rule(row))
+        except (InvalidRule, msgspec.MsgspecError):
+            damaged.add(row.dataset)
+    whole = {dataset: in_order(found) for dataset, found in by_dataset.items()}
+    return {**whole, **dict.fromkeys(damaged)}
 
 
 def in_order(found: Iterable[Rule]) -> tuple[Rule, ...]:
@@ -174,8 +209,11 @@ def stage(connection: Connection, scope: str) -> Audience:
 def stages_of(connection: Connection, *scopes: str) -> dict[str, Audience]:
     """The stage of each scope; see `stage`."""
     unset = {scope: Audience.GOVERNMENT if scope == ANY else Audience.PUBLIC for scope in scopes}
-    held = connection.execute(select(stages).where(stages.c.scope.in_(scopes)))
-    return unset | {row.scope: Audience(row.stage) for row in held}
+    held = select(stages)
+    if len(scopes) <= _FEW:
+        held = held.where(stages.c.scope.in_(scopes))
+    found = {row.scope: Audience(row.stage) for row in connection.execute(held)}
+    return {scope: found.get(scope, stage) for scope, stage in unset.items()}
 
 
 def set_stage(connection: Connection, scope: str, opened: Audience) -> None:
@@ -184,15 +222,48 @@ def set_stage(connection: Connection, scope: str, opened: Audience) -> None:
     connection.execute(insert(stages).values(scope=scope, stage=int(opened)))
 
 
-def _for_names(names: Collection[str], action: Action | None) -> Select[Any]:
-    statement = select(table).where(table.c.subject.in_(sorted({*names, principals.EVERYONE})))
-    if action is not None:
-        statement = statement.where(table.c.action.in_((action.value, ANY)))
-    return statement
+def _read(
+    connection: Connection,
+    names: Collection[str],
+    action: Action | None,
+    scopes: tuple[str, ...] = (),
+) -> Iterable[_Row]:
+    """The rules for any of the names and `EVERYONE`; on any of the scopes, where there are some."""
+    wanted = {
+        "dataset": scopes,
+        "subject": (*{*names, principals.EVERYONE},),
+        "action": (action.value, ANY) if action else (),
+    }
+    statement = _statement(tuple((column, len(values)) for column, values in wanted.items()))
+    given = {
+        f"{column}_{number}": value
+        for column, values in wanted.items()
+        for number, value in enumerate(values)
+    }
+    return connection.execute(statement, given)
 
 
-def _ordered(rows: Iterable[RowMapping]) -> tuple[Rule, ...]:
-    return in_order(_rule(row) for row in rows)
+@lru_cache(maxsize=256)
+def _statement(lengths: tuple[tuple[str, int], ...]) -> TextClause:
+    """Reads the rules whose columns have any of so many values; of no value is any.
+
+    Text, because composing a statement takes longer than running this one. SQLite does not reorder
+    a CROSS JOIN: it seeks every combination of the lists in an index, and whatever its statistics
+    say never walks through all rules of a popular dataset. PostgreSQL does so by itself.
+    """
+    lists = {column: length for column, length in lengths if length}
+    written = ", ".join(
+        f"{column}_list (wanted) AS (VALUES {_marks(column, length)})"
+        for column, length in lists.items()
+    )
+    columns = ", ".join(f'{table.name}."{column.name}"' for column in table.c)
+    sources = " CROSS JOIN ".join([*(f"{column}_list" for column in lists), table.name])
+    matching = " AND ".join(f"{table.name}.{column} = {column}_list.wanted" for column in lists)
+    return text(f"WITH {written} SELECT {columns} FROM {sources} WHERE {matching}")  # noqa: S608 - all names are ours
+
+
+def _marks(column: str, length: int) -> str:
+    return ", ".join(f"(:{column}_{number})" for number in range(length))
 
 
 def _check(rule: Rule) -> None:
@@ -216,7 +287,8 @@ def _check_permission(rule: Rule, kind: GrantKind) -> None:
         raise InvalidRule("An agreement or offer says which tables, columns and rows it opens.")
 
 
-def _row(rule: Rule) -> dict[str, object]:
+def row_of(rule: Rule) -> dict[str, object]:
+    """The rule as it lies in the table, by column."""
     row = {name: getattr(rule, name) for name in rule.__struct_fields__}
     row["stage"] = int(rule.stage)
     row["effect"] = rule.effect.value
@@ -225,10 +297,16 @@ def _row(rule: Rule) -> dict[str, object]:
     return row
 
 
-def _rule(row: RowMapping) -> Rule:
+def _rule(row: _Row) -> Rule:
     # Strict on types: a number that came back as text would compare as text.
-    values = {str(name): value for name, value in row.items()}
-    values["obligations"] = msgspec.json.decode(row["obligations"])
+    values = row._asdict()
+    values["obligations"] = _obligations(values["obligations"])
     rule = msgspec.convert(values, Rule)
     _check(rule)
     return rule
+
+
+@lru_cache(maxsize=4096)
+def _obligations(text: str) -> tuple[Obligation, ...]:
+    """As they are written; equal ones are one value, because rules of an agreement share theirs."""
+    return msgspec.json.decode(text, type=tuple[Obligation, ...])

@@ -14,7 +14,7 @@ from marketplace.administration import Administration
 from marketplace.audit.checkpoint import open_signer
 from marketplace.audit.log import AuditLog
 from marketplace.audit.recorder import Recorder
-from marketplace.clock import Clock, system_clock
+from marketplace.clock import Clock, never_back, system_clock
 from marketplace.database import Database, open_database
 from marketplace.discovery import Discovery
 from marketplace.download import Downloads
@@ -80,7 +80,7 @@ def open_marketplace(
     StoreUnfit where the object store cannot keep the publish protocol's promises.
     """
     with ExitStack() as undo:
-        marketplace = _compose(settings, clock, undo, prepared=prepared)
+        marketplace = _compose(settings, never_back(clock), undo, prepared=prepared)
         marketplace.audit.start()
         undo.pop_all()
     return marketplace

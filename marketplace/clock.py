@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from threading import Lock
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
@@ -13,6 +14,24 @@ Clock = Callable[[], datetime]
 def system_clock() -> datetime:
     """The machine's own time."""
     return datetime.now(UTC)
+
+
+def never_back(clock: Clock) -> Clock:
+    """The same clock, except that it stands still while the other is behind what it showed before.
+
+    What has ended by time stays ended although the machine's clock is set back. After one that was
+    far ahead was put right, start again: until then what ends and begins by time would not.
+    """
+    guard = Lock()
+    latest = clock()
+
+    def now() -> datetime:
+        nonlocal latest
+        with guard:
+            latest = max(latest, clock())
+            return latest
+
+    return now
 
 
 def end_of_last_day(last_day: date) -> datetime:

@@ -1,11 +1,14 @@
 """What a caller may know of: finding datasets and reading their descriptions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection
 
+from access_policies import revision
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
 from access_policies.scope import KeyedHash, TableScope
@@ -50,6 +53,16 @@ class TableView:
     columns: tuple[Column, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Call:
+    """A caller as they stand in one transaction, which holds the policy revision."""
+
+    connection: Connection
+    revision: int
+    now: datetime
+    principal: Principal
+
+
 class Discovery:
     """Search and descriptions, filtered by the same decision point as the data itself."""
 
@@ -61,11 +74,10 @@ class Discovery:
 
     def search(self, principal: Principal, words: str = "") -> tuple[Dataset, ...]:
         """The datasets that the caller may know of whose texts hold every word; one audit entry."""
-        with self._database.writing() as connection:
-            principal = renew(connection, principal, now=self._clock())
-            visible = self._visible(connection, principal)
+        with self._call(principal) as call:
+            visible = self._visible(call)
             found = tuple(dataset for dataset in visible if _mentions(dataset, words))
-            self._record(connection, principal, words, len(found))
+            self._record(call, words, len(found))
         return found
 
     def dataset(self, principal: Principal, address: DatasetAddress) -> DatasetView:
@@ -73,17 +85,13 @@ class Discovery:
 
         Raises UnknownDataset, also where the caller may not know of it.
         """
-        with self._database.writing() as connection:
-            principal = renew(connection, principal, now=self._clock())
-            described = datasets.find(connection, address)
-            release = releases.latest(connection, address)
-            query = self._ask(connection, principal, Action.QUERY, address)
-            allowed = (
-                query.allowed
-                or self._ask(connection, principal, Action.READ_METADATA, address).allowed
-            )
+        with self._call(principal) as call:
+            described = datasets.find(call.connection, address)
+            release = releases.latest(call.connection, address)
+            query = self._ask(call, Action.QUERY, address)
+            allowed = query.allowed or self._ask(call, Action.READ_METADATA, address).allowed
             found = described is not None and release is not None and allowed
-            self._record(connection, principal, str(address), int(found))
+            self._record(call, str(address), int(found))
         if described is None or release is None or not allowed:
             raise unknown(str(address))
         scopes = (_scope(query, table) for table in release.tables)
@@ -99,25 +107,18 @@ class Discovery:
         self, principal: Principal, wanted: Callable[[DatasetAddress], bool]
     ) -> tuple[DatasetAddress, ...]:
         """The addresses that are wanted and that the caller may know of, in order; one audit entry."""
-        with self._database.writing() as connection:
-            principal = renew(connection, principal, now=self._clock())
-            visible = self._visible(connection, principal, wanted)
-            self._record(connection, principal, "datasets by name", len(visible))
+        with self._call(principal) as call:
+            visible = self._visible(call, wanted)
+            self._record(call, "datasets by name", len(visible))
         return tuple(sorted(dataset.address for dataset in visible))
 
     def tables(
         self, principal: Principal, wanted: Callable[[DatasetAddress], bool]
     ) -> tuple[TableView, ...]:
         """The tables of wanted datasets that the caller may know of, in order; one audit entry."""
-        with self._database.writing() as connection:
-            principal = renew(connection, principal, now=self._clock())
-            found = [
-                view
-                for dataset in datasets.list_all(connection)
-                if wanted(dataset.address)
-                for view in self._tables_of(connection, principal, dataset.address)
-            ]
-            self._record(connection, principal, "tables by name", len(found))
+        with self._call(principal) as call:
+            found = self._tables(call, wanted)
+            self._record(call, "tables by name", len(found))
         return tuple(sorted(found, key=lambda view: view.address))
 
     def release(self, principal: Principal, address: DatasetAddress, number: int) -> Release:
@@ -132,30 +133,42 @@ class Discovery:
         with self._database.reading() as connection:
             return releases.history(connection, address)
 
+    @contextmanager
+    def _call(self, principal: Principal) -> Iterator[_Call]:
+        with self._database.writing() as connection:
+            # Before the caller is looked at, so that nothing about them changes any more.
+            held = revision.lock_shared(connection)
+            now = self._clock()
+            principal = renew(connection, principal, now=now)
+            yield _Call(connection=connection, revision=held, now=now, principal=principal)
+
     def _visible(
-        self,
-        connection: Connection,
-        principal: Principal,
-        wanted: Callable[[DatasetAddress], bool] = lambda _: True,
+        self, call: _Call, wanted: Callable[[DatasetAddress], bool] = lambda _: True
     ) -> tuple[Dataset, ...]:
-        return tuple(
-            dataset
-            for dataset in datasets.list_all(connection)
-            if wanted(dataset.address)
-            and (
-                self._ask(connection, principal, Action.DISCOVER, dataset.address).allowed
-                or self._ask(connection, principal, Action.QUERY, dataset.address).allowed
-            )
-        )
+        asked = [one for one in datasets.list_all(call.connection) if wanted(one.address)]
+        addresses = [dataset.address for dataset in asked]
+        known = self._permitted(call, Action.DISCOVER, addresses)
+        known |= self._permitted(call, Action.QUERY, addresses)
+        return tuple(dataset for dataset in asked if dataset.address in known)
+
+    def _tables(self, call: _Call, wanted: Callable[[DatasetAddress], bool]) -> list[TableView]:
+        every = (dataset.address for dataset in datasets.list_all(call.connection))
+        asked = [address for address in every if wanted(address)]
+        readable = self._permitted(call, Action.QUERY, asked)
+        listed = self._permitted(call, Action.READ_METADATA, asked)
+        return [
+            view
+            for address in sorted(readable | listed)
+            for view in self._tables_of(call, address, listed=address in listed)
+        ]
 
     def _tables_of(
-        self, connection: Connection, principal: Principal, address: DatasetAddress
+        self, call: _Call, address: DatasetAddress, *, listed: bool
     ) -> Iterator[TableView]:
-        release = self._shelf.latest(connection, address)
+        release = self._shelf.latest(call.connection, address)
         if release is None:
             return
-        query = self._ask(connection, principal, Action.QUERY, address)
-        listed = self._ask(connection, principal, Action.READ_METADATA, address).allowed
+        query = self._ask(call, Action.QUERY, address)
         for table in release.tables:
             columns = _columns(query, table)
             if columns is None and listed:
@@ -163,24 +176,33 @@ class Discovery:
             if columns is not None:
                 yield TableView(address=address.table(table.name), columns=columns)
 
-    def _ask(
-        self,
-        connection: Connection,
-        principal: Principal,
-        action: Action,
-        address: DatasetAddress,
-    ) -> Decision:
+    def _ask(self, call: _Call, action: Action, address: DatasetAddress) -> Decision:
         return enforcement.decide(
-            connection, self._decision_point, principal, action, str(address), now=self._clock()
+            call.connection,
+            self._decision_point,
+            call.principal,
+            action,
+            str(address),
+            now=call.now,
+            under=call.revision,
         )
 
-    def _record(self, connection: Connection, principal: Principal, words: str, found: int) -> None:
+    def _permitted(
+        self, call: _Call, action: Action, addresses: Collection[DatasetAddress]
+    ) -> set[DatasetAddress]:
+        named = {str(address): address for address in addresses}
+        allowed = enforcement.permitted(
+            call.connection, self._decision_point, call.principal, action, named, now=call.now
+        )
+        return {named[name] for name in allowed}
+
+    def _record(self, call: _Call, words: str, found: int) -> None:
         entry = Entry(
             kind=EntryKind.CATALOGUE_READ,
-            facts={"found": found, "project": principal.project or ""},
-            person={"person": principal.person_id, "words": words},
+            facts={"found": found, "project": call.principal.project or ""},
+            person={"person": call.principal.person_id, "words": words},
         )
-        record(connection, entry, now=self._clock())
+        record(call.connection, entry, now=call.now)
 
 
 def unknown(name: str) -> UnknownDataset:

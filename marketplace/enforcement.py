@@ -4,7 +4,7 @@ A use case opens one write transaction, asks here, and records the answer there;
 is held under a shared lock until that commits, so no allow can be recorded after a revoke returned.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import assert_never
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from access_policies import revision, rules, scope_fit
 from access_policies.decision import Decision, LimitOutput, LimitResult, OutputTier, RestrictTo
-from access_policies.decision_point import DecisionPoint
+from access_policies.decision_point import DecisionPoint, Question
 from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
 from access_policies.vocabulary import Action, Environment, Resource
 from catalogue.dataset import ReleaseTable
@@ -32,13 +32,63 @@ def decide(
     dataset: str,
     *,
     now: datetime,
+    under: int | None = None,
 ) -> Decision:
     """Decide one action on one dataset (`organisation.dataset`, or `*` for the marketplace).
 
-    Call it inside the transaction that records the answer: it takes the shared lock on the
-    policy revision.
+    Call it inside the transaction that records the answer. `under` is the policy revision that the
+    transaction holds (`revision.lock_shared`) and does not move: with it, a permission that was
+    found under it before is given out again while it holds. Without it the shared lock is taken
+    here and everything is found anew, as it must be for whoever moves the revision: what they
+    found may be rolled back.
+    """
+    if under is None:
+        revision.lock_shared(connection)
+        return _decided(connection, decision_point, principal, action, dataset, now)
+    asked = Question(principal.subject, principal.project_purpose, action, dataset)
+    known = decision_point.kept.find(asked, revision=under, now=now)
+    if known is not None:
+        return known
+    found = _decided(connection, decision_point, principal, action, dataset, now)
+    # A refusal is found anew each time: nobody can fill the memo with what does not exist.
+    if found.allowed:
+        decision_point.kept.keep(asked, found, revision=under, since=now, until=found.until)
+    return found
+
+
+def permitted(
+    connection: Connection,
+    decision_point: DecisionPoint,
+    principal: Principal,
+    action: Action,
+    datasets: Collection[str],
+    *,
+    now: datetime,
+) -> tuple[str, ...]:
+    """Those of the datasets, in their order, on which the action is allowed; `decide` for many.
+
+    It reads all of the caller's rules at once, and takes the shared lock on the policy revision.
     """
     revision.lock_shared(connection)
+    stages = rules.stages_of(connection, WHOLE_MARKETPLACE, *datasets)
+    environment = Environment(
+        now=now, stage=stages[WHOLE_MARKETPLACE], purpose=principal.project_purpose or "*"
+    )
+    resources = (Resource(dataset=dataset, stage=stages[dataset]) for dataset in datasets)
+    allowed = decision_point.permitted(
+        connection, principal.subject, action, resources, environment
+    )
+    return tuple(resource.dataset for resource in allowed)
+
+
+def _decided(
+    connection: Connection,
+    decision_point: DecisionPoint,
+    principal: Principal,
+    action: Action,
+    dataset: str,
+    now: datetime,
+) -> Decision:
     stages = rules.stages_of(connection, WHOLE_MARKETPLACE, dataset)
     resource = Resource(dataset=dataset, stage=stages[dataset])
     environment = Environment(

@@ -286,6 +286,8 @@ class Publishing:
     def _decide(
         self, connection: Connection, principal: Principal, dataset: DatasetAddress
     ) -> Decision:
+        # Before the caller is looked at, so that nothing about them changes any more.
+        revision.lock_shared(connection)
         now = self._clock()
         principal = renew(connection, principal, now=now)
         return enforcement.decide(

@@ -21,7 +21,6 @@ from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import renew
 
 _PRINCIPALS = 4096
-_DECISIONS = 4096
 _RELEASES = 256
 
 
@@ -43,7 +42,6 @@ class Answers:
         self._decision_point = decision_point
         self._shelf = ReleaseShelf(_RELEASES)
         self._principals: Memo[str, Principal] = Memo(_PRINCIPALS)
-        self._decisions: Memo[tuple[Principal, Action, DatasetAddress], Decision] = Memo(_DECISIONS)
         self._newest: Memo[DatasetAddress, Release] = Memo(_RELEASES)
 
     def principal(self, at: Moment, principal: Principal) -> Principal:
@@ -61,17 +59,15 @@ class Answers:
         self, at: Moment, principal: Principal, action: Action, dataset: DatasetAddress
     ) -> Decision:
         """Whether the principal may."""
-        asked = (principal, action, dataset)
-        found = self._decisions.find(asked, revision=at.revision, now=at.now)
-        if found is None:
-            found = enforcement.decide(
-                at.connection, self._decision_point, principal, action, str(dataset), now=at.now
-            )
-            if found.allowed:
-                self._decisions.keep(
-                    asked, found, revision=at.revision, since=at.now, until=found.until
-                )
-        return found
+        return enforcement.decide(
+            at.connection,
+            self._decision_point,
+            principal,
+            action,
+            str(dataset),
+            now=at.now,
+            under=at.revision,
+        )
 
     def newest(self, at: Moment, dataset: DatasetAddress) -> Release | None:
         """The newest release, if the dataset has one."""

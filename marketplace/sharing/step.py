@@ -27,12 +27,18 @@ from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
 from marketplace.identity.tokens import renew
 
+_OVERSEEING = (Action.DECIDE_REQUEST, Action.AUDIT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one use case does, it does through this; `principal` is the caller as they stand now."""
+    """What one use case does, it does through this; `principal` is the caller as they stand now.
+
+    `under` is the policy revision that it holds, None where it moves that itself.
+    """
 
     connection: Connection
+    under: int | None
     now: datetime
     principal: Principal
     decision_point: DecisionPoint
@@ -56,11 +62,17 @@ class Step:
 
     def oversees(self, dataset: DatasetAddress) -> bool:
         """Whether the caller decides on a dataset or audits it."""
-        return any(self.allows(action, dataset) for action in (Action.DECIDE_REQUEST, Action.AUDIT))
+        return any(self.allows(action, dataset) for action in _OVERSEEING)
 
     def overseen(self, datasets: set[str]) -> set[str]:
         """Those of the datasets that the caller decides on or audits."""
-        return {name for name in datasets if self.oversees(DatasetAddress.parse(name))}
+        return {
+            name
+            for action in _OVERSEEING
+            for name in enforcement.permitted(
+                self.connection, self.decision_point, self.principal, action, datasets, now=self.now
+            )
+        }
 
     def may_know_of(self, dataset: DatasetAddress) -> bool:
         """Whether there is such a dataset for the caller at all."""
@@ -95,7 +107,13 @@ class Step:
 
     def _decide(self, action: Action, dataset: str) -> Decision:
         return enforcement.decide(
-            self.connection, self.decision_point, self.principal, action, dataset, now=self.now
+            self.connection,
+            self.decision_point,
+            self.principal,
+            action,
+            dataset,
+            now=self.now,
+            under=self.under,
         )
 
 
@@ -115,12 +133,14 @@ class Steps:
         """
         try:
             with self._database.writing() as connection:
+                under = None
                 if changes_policy:
                     revision.advance(connection)
                 else:
-                    revision.lock_shared(connection)
+                    under = revision.lock_shared(connection)
                 now = self._clock()
-                yield self._step(connection, now, renew(connection, principal, now=now))
+                caller = renew(connection, principal, now=now)
+                yield self._step(connection, now, caller, under=under)
         except AccessDenied as refusal:
             # What was refused is rolled back; that it was tried is kept.
             with self._database.writing() as connection:
@@ -128,9 +148,17 @@ class Steps:
                 refused.record(EntryKind.SHARING_REFUSED, {}, refusal.detail)
             raise
 
-    def _step(self, connection: Connection, now: datetime, principal: Principal) -> Step:
+    def _step(
+        self,
+        connection: Connection,
+        now: datetime,
+        principal: Principal,
+        *,
+        under: int | None = None,
+    ) -> Step:
         return Step(
             connection=connection,
+            under=under,
             now=now,
             principal=principal,
             decision_point=self._decision_point,

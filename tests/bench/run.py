@@ -17,6 +17,7 @@ import decision
 import extract
 import hostile_neighbour
 import latency
+import policy
 import publish
 import report
 import throughput
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "throughput": throughput.measure,
     "extract": extract.measure,
     "decision": decision.measure,
+    "policy": policy.measure,
     "hostile": hostile_neighbour.measure,
     "cancel": cancellation.measure,
 }

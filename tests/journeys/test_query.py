@@ -115,6 +115,17 @@ def test_the_midnight_in_london_that_ends_the_last_day_ends_access(world, clock)
         world.query("SELECT count(*) AS n FROM mhclg.homes")
 
 
+def test_what_ended_by_time_stays_ended_when_the_clock_is_set_back(world, clock) -> None:
+    world.publish()
+    world.share()
+    clock.now = clock.now.replace(year=2027, month=1)
+    with pytest.raises(AccessDenied):
+        world.query("SELECT count(*) AS n FROM mhclg.homes")
+    clock.now = clock.now.replace(year=2026, month=12)
+    with pytest.raises(AccessDenied):
+        world.query("SELECT count(*) AS n FROM mhclg.homes")
+
+
 def test_revoking_ends_access_at_once(world) -> None:
     world.publish()
     agreement = world.share()

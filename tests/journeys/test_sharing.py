@@ -114,6 +114,7 @@ class World:
             self.other_owner = self._role("other", "sheffield", Role.OWNER)
             self.member = self._member("member", "sheffield", "squad")
             self.stranger = self._member("stranger", "sheffield", "others")
+            revision.advance(connection)
             rules.set_stage(connection, "*", local)
             for rule in standing.listing_rules(str(HOUSING), local):
                 rules.write(connection, rule)
@@ -686,6 +687,7 @@ def test_an_agreement_does_not_reach_a_member_of_a_less_trusted_audience(world: 
     contractor = world.join("contractor", "acme")
     world.approved()
     with world.database.writing() as connection:
+        revision.advance(connection)
         rules.set_stage(connection, "*", Audience.PUBLIC)
     decision = world.decide(contractor)
     assert contractor.subject.audience is Audience.BUSINESS
@@ -757,9 +759,11 @@ def test_an_offer_opens_to_its_audience_until_it_is_withdrawn(world: World):
     assert decision.grant == f"offer:{offer.id}"
     assert decision.obligations[0] == RestrictTo(tables=(OPEN,))
     with world.database.writing() as connection:
+        revision.advance(connection)
         rules.set_stage(connection, str(HOUSING), Audience.GOVERNMENT)
     assert not world.decide(world.stranger).allowed
     with world.database.writing() as connection:
+        revision.advance(connection)
         rules.set_stage(connection, str(HOUSING), Audience.PUBLIC)
     world.standing.withdraw(world.owner, offer.id, "Superseded.")
     assert not world.decide(world.stranger).allowed
@@ -802,6 +806,7 @@ def test_a_refusal_is_explained_with_what_to_ask_for(world: World):
     assert "extend" in download.ask
 
     with world.database.writing() as connection:
+        revision.advance(connection)
         rules.set_stage(connection, "*", Audience.GOVERNMENT)
     with pytest.raises(UnknownDataset):
         world.sharing.why(world.member, HOUSING)  # closed to the audience: not even to be found
