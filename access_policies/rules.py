@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
 
-from access_policies import principals
+from access_policies import history, principals
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.errors import InvalidRule, RuleConflict
+from access_policies.history import ABSENT, TODAY, Kind, Past
 from access_policies.records import rules as table
 from access_policies.records import stages
 from access_policies.vocabulary import Action, Audience
@@ -43,6 +44,9 @@ class GrantKind(StrEnum):
     LISTING = "listing"
     DENIAL = "denial"
 
+
+_FEW = 1000
+"""So many scopes are looked up one by one; for more, all are read."""
 
 _PREFERENCE = tuple(GrantKind)
 _KNOWING = frozenset({Action.DISCOVER, Action.READ_METADATA})
@@ -104,7 +108,7 @@ def organisation_wide(dataset: str) -> str:
 
 
 def write(connection: Connection, rule: Rule) -> None:
-    """Add a rule. The caller advances the revision in the same transaction.
+    """Add a rule. The caller has advanced the revision in the same transaction.
 
     Raises InvalidRule, or RuleConflict where the identifier is taken.
     """
@@ -116,6 +120,7 @@ def write(connection: Connection, rule: Rule) -> None:
     if not missing(connection, (rule,)):
         raise RuleConflict(f"There is already a rule {rule.id}.")
     connection.execute(insert(table), _row(rule))
+    history.note(connection, Kind.RULE, {rule.id: ABSENT})
 
 
 def missing(connection: Connection, wanted: tuple[Rule, ...]) -> tuple[Rule, ...]:
@@ -128,11 +133,17 @@ def missing(connection: Connection, wanted: tuple[Rule, ...]) -> tuple[Rule, ...
 def end(connection: Connection, grant: str, *, now: datetime) -> int:
     """End every rule of a grant at once and say how many ended; they stay as history.
 
-    The caller advances the revision in the same transaction.
+    The caller has advanced the revision in the same transaction.
     """
     moment = epoch(now)
-    ended = update(table).where(table.c.grant == grant, table.c.exp > moment).values(exp=moment)
-    return connection.execute(ended).rowcount
+    theirs = (table.c.grant == grant, table.c.exp > moment)
+    ends = {
+        row.id: row.exp
+        for row in connection.execute(select(table.c.id, table.c.exp).where(*theirs))
+    }
+    history.note(connection, Kind.RULE, ends)
+    connection.execute(update(table).where(*theirs).values(exp=moment))
+    return len(ends)
 
 
 def slice_for(
@@ -171,17 +182,38 @@ def stage(connection: Connection, scope: str) -> Audience:
     return stages_of(connection, scope)[scope]
 
 
-def stages_of(connection: Connection, *scopes: str) -> dict[str, Audience]:
+def stages_of(connection: Connection, *scopes: str, past: Past = TODAY) -> dict[str, Audience]:
     """The stage of each scope; see `stage`."""
     unset = {scope: Audience.GOVERNMENT if scope == ANY else Audience.PUBLIC for scope in scopes}
-    held = connection.execute(select(stages).where(stages.c.scope.in_(scopes)))
-    return unset | {row.scope: Audience(row.stage) for row in held}
+    query = select(stages)
+    if len(scopes) <= _FEW:
+        query = query.where(stages.c.scope.in_(scopes))
+    held = {
+        row.scope: past.was(Kind.STAGE, row.scope, row.stage) for row in connection.execute(query)
+    }
+    return unset | {
+        scope: Audience(stage)
+        for scope, stage in held.items()
+        if scope in unset and stage is not ABSENT
+    }
 
 
 def set_stage(connection: Connection, scope: str, opened: Audience) -> None:
-    """Open or close a dataset or the marketplace. The caller advances the revision."""
+    """Open or close a dataset or the marketplace. The caller has advanced the revision."""
+    held = connection.execute(select(stages.c.stage).where(stages.c.scope == scope)).scalar()
+    history.note(connection, Kind.STAGE, {scope: ABSENT if held is None else held})
     connection.execute(delete(stages).where(stages.c.scope == scope))
     connection.execute(insert(stages).values(scope=scope, stage=int(opened)))
+
+
+def from_row(row: Mapping[Any, Any]) -> Rule:
+    """The rule that a row of the table holds. Raises InvalidRule, msgspec.MsgspecError."""
+    # Strict on types: a number that came back as text would compare as text.
+    values = {str(name): value for name, value in row.items()}
+    values["obligations"] = msgspec.json.decode(row["obligations"])
+    rule = msgspec.convert(values, Rule)
+    _check(rule)
+    return rule
 
 
 def _for_names(names: Collection[str], action: Action | None) -> Select[Any]:
@@ -192,7 +224,7 @@ def _for_names(names: Collection[str], action: Action | None) -> Select[Any]:
 
 
 def _ordered(rows: Iterable[RowMapping]) -> tuple[Rule, ...]:
-    return in_order(_rule(row) for row in rows)
+    return in_order(from_row(row) for row in rows)
 
 
 def _check(rule: Rule) -> None:
@@ -223,12 +255,3 @@ def _row(rule: Rule) -> dict[str, object]:
     row["action"] = str(rule.action)
     row["obligations"] = msgspec.json.encode(rule.obligations).decode()
     return row
-
-
-def _rule(row: RowMapping) -> Rule:
-    # Strict on types: a number that came back as text would compare as text.
-    values = {str(name): value for name, value in row.items()}
-    values["obligations"] = msgspec.json.decode(row["obligations"])
-    rule = msgspec.convert(values, Rule)
-    _check(rule)
-    return rule

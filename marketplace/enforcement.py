@@ -4,7 +4,8 @@ A use case opens one write transaction, asks here, and records the answer there;
 is held under a shared lock until that commits, so no allow can be recorded after a revoke returned.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
@@ -13,8 +14,9 @@ from sqlalchemy import Connection
 from access_policies import revision, rules, scope_fit
 from access_policies.decision import Decision, LimitOutput, LimitResult, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint
+from access_policies.history import TODAY, Past
 from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
-from access_policies.vocabulary import Action, Environment, Resource
+from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 from catalogue.dataset import ReleaseTable
 from catalogue.table_schema import TableSchema
 from marketplace.engine.limits import ResultLimit
@@ -39,12 +41,37 @@ def decide(
     policy revision.
     """
     revision.lock_shared(connection)
-    stages = rules.stages_of(connection, WHOLE_MARKETPLACE, dataset)
-    resource = Resource(dataset=dataset, stage=stages[dataset])
-    environment = Environment(
-        now=now, stage=stages[WHOLE_MARKETPLACE], purpose=principal.project_purpose or "*"
+    subject = principal.subject
+    resource, environment = ceilings(connection, (dataset,)).asked(
+        subject, principal.project_purpose, dataset, now=now
     )
-    return decision_point.decide(connection, principal.subject, action, resource, environment)
+    return decision_point.decide(connection, subject, action, resource, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """How far the marketplace and some datasets are open, to be asked about many callers.
+
+    `stages` are by dataset and `*`. `names` are those that a ceiling depends on: callers who share
+    these are under the same ceilings.
+    """
+
+    stages: Mapping[str, Audience]
+    names: frozenset[str] = frozenset()
+
+    def asked(
+        self, _subject: Subject, purpose: str, dataset: str, *, now: datetime
+    ) -> tuple[Resource, Environment]:
+        """What the decision point is asked with when this caller asks for a dataset."""
+        return (
+            Resource(dataset=dataset, stage=self.stages[dataset]),
+            Environment(now=now, stage=self.stages[WHOLE_MARKETPLACE], purpose=purpose or "*"),
+        )
+
+
+def ceilings(connection: Connection, datasets: Collection[str], *, past: Past = TODAY) -> Ceilings:
+    """How far the marketplace and these datasets are open, or were."""
+    return Ceilings(rules.stages_of(connection, WHOLE_MARKETPLACE, *datasets, past=past))
 
 
 def require(decision: Decision, *, next_step: str) -> None:
