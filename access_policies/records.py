@@ -45,3 +45,22 @@ revision = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", BigInteger, nullable=False),
 )
+
+# When each revision came to be, in microseconds since 1970.
+revisions = Table(
+    "policy_revisions",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("moved_at", BigInteger, nullable=False),
+    Index(None, "moved_at"),
+)
+
+# How rows were before a revision changed them, as JSON; NULL where the row was not there.
+changes = Table(
+    "policy_changes",
+    metadata,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("before", Text),
+)

@@ -9,14 +9,21 @@ Take the lock first in a transaction (`lock_shared` to read, `advance` to write)
 means that no two transactions can wait for each other.
 """
 
-from sqlalchemy import Connection, select, text, update
+from datetime import UTC, datetime, timedelta
 
-from access_policies.records import revision
+from sqlalchemy import Connection, insert, select, text, update
+
+from access_policies.records import revision, revisions
 
 _ONLY_ROW = 1
 _READ = select(revision.c.number)
 _LOCKED = _READ.with_for_update(read=True)
 _MOVED = update(revision).values(number=revision.c.number + 1).returning(revision.c.number)
+_DATED = insert(revisions)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+CLOCK = "marketplace_clock"
+"""The execution option under which a connection has the marketplace's clock; else the machine's."""
 
 
 def read(connection: Connection) -> int:
@@ -43,6 +50,7 @@ def advance(connection: Connection) -> int:
     if number is None:
         _ensure_row(connection)
         number = connection.execute(_MOVED).scalar_one()
+    connection.execute(_DATED, {"number": number, "moved_at": _now(connection)})
     return int(number)
 
 
@@ -52,3 +60,10 @@ def _ensure_row(connection: Connection) -> None:
         text("INSERT INTO policy_revision (id, number) VALUES (:id, 0) ON CONFLICT DO NOTHING"),
         {"id": _ONLY_ROW},
     )
+
+
+def _now(connection: Connection) -> int:
+    """Microseconds since 1970."""
+    clock = connection.get_execution_options().get(CLOCK)
+    now: datetime = clock() if clock is not None else datetime.now(UTC)
+    return (now - _EPOCH) // timedelta(microseconds=1)

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, TextClause, delete, insert, select, text, update
 
-from access_policies import principals
+from access_policies import history, principals
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.errors import InvalidRule, RuleConflict
+from access_policies.history import ABSENT, TODAY, Kind, Past
 from access_policies.records import rules as table
 from access_policies.records import stages
 from access_policies.vocabulary import Action, Audience
@@ -110,7 +111,7 @@ def organisation_wide(dataset: str) -> str:
 
 
 def write(connection: Connection, rule: Rule) -> None:
-    """Add a rule. The caller advances the revision in the same transaction.
+    """Add a rule. The caller has advanced the revision in the same transaction.
 
     Raises InvalidRule, or RuleConflict where the identifier is taken.
     """
@@ -127,6 +128,7 @@ def write(connection: Connection, rule: Rule) -> None:
             next_step="End that agreement first: one decides for a project and a dataset.",
         )
     connection.execute(insert(table), row_of(rule))
+    history.note(connection, Kind.RULE, {rule.id: ABSENT})
 
 
 def _overlaps(connection: Connection, rule: Rule) -> bool:
@@ -154,13 +156,16 @@ def missing(connection: Connection, wanted: tuple[Rule, ...]) -> tuple[Rule, ...
 def end(connection: Connection, grant: str, *, now: datetime) -> int:
     """End every rule of a grant at once and say how many ended; they stay as history.
 
-    The caller advances the revision in the same transaction.
+    The caller has advanced the revision in the same transaction.
     """
     moment = epoch(now)
+    theirs = (table.c.grant == grant, table.c.exp > moment)
+    held = connection.execute(select(table.c.id, table.c.nbf, table.c.exp).where(*theirs)).all()
+    history.note(connection, Kind.RULE, {row.id: (row.nbf, row.exp) for row in held})
     # It begins where it ends, and so holds at no time: a clock that was set back, or another
     # machine's that is behind, must not bring back what a person has ended.
-    ended = update(table).where(table.c.grant == grant, table.c.exp > moment)
-    return connection.execute(ended.values(nbf=moment, exp=moment)).rowcount
+    connection.execute(update(table).where(*theirs).values(nbf=moment, exp=moment))
+    return len(held)
 
 
 def slice_for(
@@ -171,7 +176,9 @@ def slice_for(
     With an action, rules for that action or any; without, all. Ended rules are among them.
     """
     scopes = dict.fromkeys((dataset, organisation_wide(dataset), ANY))
-    return in_order(map(_rule, _read(connection, names, action, tuple(scopes))))
+    return in_order(
+        from_row(row._mapping) for row in _read(connection, names, action, tuple(scopes))
+    )
 
 
 def slices_for(
@@ -185,7 +192,7 @@ def slices_for(
     damaged: set[str] = set()
     for row in _read(connection, names, action):
         try:
-            by_dataset.setdefault(row.dataset, []).append(_rule(row))
+            by_dataset.setdefault(row.dataset, []).append(from_row(row._mapping))
         except (InvalidRule, msgspec.MsgspecError):
             damaged.add(row.dataset)
     whole = {dataset: in_order(found) for dataset, found in by_dataset.items()}
@@ -206,18 +213,26 @@ def stage(connection: Connection, scope: str) -> Audience:
     return stages_of(connection, scope)[scope]
 
 
-def stages_of(connection: Connection, *scopes: str) -> dict[str, Audience]:
+def stages_of(connection: Connection, *scopes: str, past: Past = TODAY) -> dict[str, Audience]:
     """The stage of each scope; see `stage`."""
     unset = {scope: Audience.GOVERNMENT if scope == ANY else Audience.PUBLIC for scope in scopes}
-    held = select(stages)
+    query = select(stages)
     if len(scopes) <= _FEW:
-        held = held.where(stages.c.scope.in_(scopes))
-    found = {row.scope: Audience(row.stage) for row in connection.execute(held)}
-    return {scope: found.get(scope, stage) for scope, stage in unset.items()}
+        query = query.where(stages.c.scope.in_(scopes))
+    held = {
+        row.scope: past.was(Kind.STAGE, row.scope, row.stage) for row in connection.execute(query)
+    }
+    return unset | {
+        scope: Audience(stage)
+        for scope, stage in held.items()
+        if scope in unset and stage is not ABSENT
+    }
 
 
 def set_stage(connection: Connection, scope: str, opened: Audience) -> None:
-    """Open or close a dataset or the marketplace. The caller advances the revision."""
+    """Open or close a dataset or the marketplace. The caller has advanced the revision."""
+    held = connection.execute(select(stages.c.stage).where(stages.c.scope == scope)).scalar()
+    history.note(connection, Kind.STAGE, {scope: ABSENT if held is None else held})
     connection.execute(delete(stages).where(stages.c.scope == scope))
     connection.execute(insert(stages).values(scope=scope, stage=int(opened)))
 
@@ -297,9 +312,10 @@ def row_of(rule: Rule) -> dict[str, object]:
     return row
 
 
-def _rule(row: _Row) -> Rule:
+def from_row(row: Mapping[Any, Any]) -> Rule:
+    """The rule that a row of the table holds. Raises InvalidRule, msgspec.MsgspecError."""
     # Strict on types: a number that came back as text would compare as text.
-    values = row._asdict()
+    values = {str(name): value for name, value in row.items()}
     values["obligations"] = _obligations(values["obligations"])
     rule = msgspec.convert(values, Rule)
     _check(rule)

@@ -44,6 +44,13 @@ def list_all(connection: Connection) -> tuple[Dataset, ...]:
     return tuple(_dataset(row) for row in connection.execute(query).mappings())
 
 
+def addresses(connection: Connection) -> tuple[DatasetAddress, ...]:
+    """The address of every dataset, in order; the caller decides who may know of which."""
+    query = select(datasets.c.organisation, datasets.c.dataset)
+    ordered = query.order_by(datasets.c.organisation, datasets.c.dataset)
+    return tuple(DatasetAddress(*row) for row in connection.execute(ordered))
+
+
 def contract(connection: Connection, address: TableAddress) -> tuple[int, TableSchema] | None:
     """The newest contract of a table and its version; None before the table's first release."""
     query = (

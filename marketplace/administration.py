@@ -177,9 +177,9 @@ class Administration:
         A stage is a ceiling: it grants nothing, and lowering it closes what was open at once.
         """
         with self._database.writing() as connection:
+            revision.advance(connection)
             before = rules.stage(connection, scope)
             rules.set_stage(connection, scope, opened)
-            revision.advance(connection)
             facts: dict[str, Fact] = {
                 "scope": scope,
                 "before": before.name.lower(),

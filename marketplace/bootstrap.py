@@ -88,7 +88,7 @@ def open_marketplace(
 
 def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: bool) -> Marketplace:
     folders = _Folders(settings.data)
-    database = open_database(settings.database_url)
+    database = open_database(settings.database_url, clock=clock)
     undo.callback(database.close)
     store = open_store(settings.store_location, endpoint=settings.s3_endpoint)
     if not prepared:

@@ -4,8 +4,9 @@ The only home of SQLAlchemy engines. Rooms take a `Connection` and never open a 
 cases open one here, so that a release or an agreement, its rules and its audit entry commit as one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from alembic import command
@@ -13,6 +14,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from access_policies.revision import CLOCK
 
 _BUSY_SECONDS = 30.0
 _MIGRATION_LOCK = 0x6D61726B  # any number that nothing else in this database locks
@@ -61,19 +64,22 @@ class Database:
         self._engine.dispose()
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, clock: Callable[[], datetime] | None = None) -> Database:
     """Connect to the database at a SQLAlchemy URL (`sqlite:///...` or `postgresql+psycopg://...`).
 
-    SQLite is put into WAL mode with `synchronous=FULL`: anything less may lose an acknowledged
+    The `clock` dates the revisions of the policy; without one it is the machine's. SQLite is put into WAL mode with `synchronous=FULL`: anything less may lose an acknowledged
     commit when the power fails.
     """
     parsed = make_url(url)
+    options = {CLOCK: clock}
     if parsed.get_backend_name() != "sqlite":
-        return Database(create_engine(parsed, pool_pre_ping=True))
+        return Database(create_engine(parsed, pool_pre_ping=True, execution_options=options))
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        parsed, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False}
+        parsed,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        execution_options=options,
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

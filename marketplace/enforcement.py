@@ -4,7 +4,8 @@ A use case opens one write transaction, asks here, and records the answer there;
 is held under a shared lock until that commits, so no allow can be recorded after a revoke returned.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
@@ -13,8 +14,9 @@ from sqlalchemy import Connection
 from access_policies import revision, rules, scope_fit
 from access_policies.decision import Decision, LimitOutput, LimitResult, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint, Question
+from access_policies.history import TODAY, Past
 from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
-from access_policies.vocabulary import Action, Environment, Resource
+from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 from catalogue.dataset import ReleaseTable
 from catalogue.table_schema import TableSchema
 from marketplace.engine.limits import ResultLimit
@@ -70,13 +72,14 @@ def permitted(
     It reads all of the caller's rules at once, and takes the shared lock on the policy revision.
     """
     revision.lock_shared(connection)
-    stages = rules.stages_of(connection, WHOLE_MARKETPLACE, *datasets)
-    environment = Environment(
-        now=now, stage=stages[WHOLE_MARKETPLACE], purpose=principal.project_purpose or "*"
-    )
-    resources = (Resource(dataset=dataset, stage=stages[dataset]) for dataset in datasets)
+    subject = principal.subject
+    under = ceilings(connection, datasets)
+    asked = [under.asked(subject, principal.project_purpose, one, now=now) for one in datasets]
+    if not asked:
+        return ()
+    environment = asked[0][1]
     allowed = decision_point.permitted(
-        connection, principal.subject, action, resources, environment
+        connection, subject, action, (resource for resource, _ in asked), environment
     )
     return tuple(resource.dataset for resource in allowed)
 
@@ -89,12 +92,37 @@ def _decided(
     dataset: str,
     now: datetime,
 ) -> Decision:
-    stages = rules.stages_of(connection, WHOLE_MARKETPLACE, dataset)
-    resource = Resource(dataset=dataset, stage=stages[dataset])
-    environment = Environment(
-        now=now, stage=stages[WHOLE_MARKETPLACE], purpose=principal.project_purpose or "*"
+    subject = principal.subject
+    resource, environment = ceilings(connection, (dataset,)).asked(
+        subject, principal.project_purpose, dataset, now=now
     )
-    return decision_point.decide(connection, principal.subject, action, resource, environment)
+    return decision_point.decide(connection, subject, action, resource, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """How far the marketplace and some datasets are open, to be asked about many callers.
+
+    `stages` are by dataset and `*`. `names` are those that a ceiling depends on: callers who share
+    these are under the same ceilings.
+    """
+
+    stages: Mapping[str, Audience]
+    names: frozenset[str] = frozenset()
+
+    def asked(
+        self, _subject: Subject, purpose: str, dataset: str, *, now: datetime
+    ) -> tuple[Resource, Environment]:
+        """What the decision point is asked with when this caller asks for a dataset."""
+        return (
+            Resource(dataset=dataset, stage=self.stages[dataset]),
+            Environment(now=now, stage=self.stages[WHOLE_MARKETPLACE], purpose=purpose or "*"),
+        )
+
+
+def ceilings(connection: Connection, datasets: Collection[str], *, past: Past = TODAY) -> Ceilings:
+    """How far the marketplace and these datasets are open, or were."""
+    return Ceilings(rules.stages_of(connection, WHOLE_MARKETPLACE, *datasets, past=past))
 
 
 def require(decision: Decision, *, next_step: str) -> None:

@@ -5,7 +5,7 @@ during it; it opens nothing before that secondment begins and nothing once it ha
 lasts the person acts with the host's audience. Everyone else acts with their home's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import TypeVar
 
@@ -21,6 +21,9 @@ from marketplace.identity.projects import Membership, Project
 from marketplace.identity.secondments import Secondment
 
 _Held = TypeVar("_Held", Membership, Secondment)
+
+AudienceOf = Callable[[str], Audience]
+"""The audience of an organisation by its name."""
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,14 +50,33 @@ def in_project(
 
     Raises Unauthenticated, with a sentence for the person, where they do not act in it now.
     """
-    held = projects.memberships_of(connection, person.id, project.name)
+    return as_member(
+        person,
+        project,
+        projects.memberships_of(connection, person.id, project.name),
+        secondments.of_person(connection, person.id),
+        _audiences(connection),
+        now=now,
+    )
+
+
+def as_member(
+    person: Person,
+    project: Project,
+    held: Iterable[Membership],
+    seconded: Iterable[Secondment],
+    audience_of: AudienceOf,
+    *,
+    now: datetime,
+) -> Capacity:
+    """As `in_project`, from the person's memberships of it and all of their secondments."""
+    held, seconded = tuple(held), tuple(seconded)
     membership = _longest(held, now)
     if membership is None:
         raise Unauthenticated(
             _membership_over(held, project, now), next_step="Ask the lead of the project."
         )
-    seconded = secondments.of_person(connection, person.id)
-    own, last_day = _own_audience(connection, person, project, membership, seconded, now)
+    own, last_day = _own_audience(audience_of, person, project, membership, seconded, now)
     return Capacity(
         audience=max(own, project.audience),
         last_day=last_day,
@@ -66,9 +88,24 @@ def in_role(
     connection: Connection, person: Person, role: Role, organisation: str | None, *, now: datetime
 ) -> Capacity:
     """How the person acts in a role now. Raises Unauthenticated where they left the organisation."""
+    at_home = organisation is None or organisation == person.organisation
+    seconded = () if at_home else secondments.of_person(connection, person.id)
+    return as_holder(person, role, organisation, seconded, _audiences(connection), now=now)
+
+
+def as_holder(
+    person: Person,
+    role: Role,
+    organisation: str | None,
+    seconded: Iterable[Secondment],
+    audience_of: AudienceOf,
+    *,
+    now: datetime,
+) -> Capacity:
+    """As `in_role`, from all of the person's secondments."""
     if organisation is None or organisation == person.organisation:
-        return Capacity(audience=organisations.get(connection, person.organisation).audience)
-    seconded = secondments.of_person(connection, person.id)
+        return Capacity(audience=audience_of(person.organisation))
+    seconded = tuple(seconded)
     secondment = _longest(
         (held for held in seconded if held.host_organisation == organisation), now
     )
@@ -77,23 +114,26 @@ def in_role(
             f"You do not act for {organisation} now, so not as its {role} either.",
             next_step="Ask the operator, if your secondment should go on.",
         )
-    host = organisations.get(connection, organisation)
     return Capacity(
-        audience=host.audience,
+        audience=audience_of(organisation),
         last_day=secondment.last_day,
         changes_at=_next_change(seconded, now),
     )
 
 
+def _audiences(connection: Connection) -> AudienceOf:
+    return lambda name: organisations.get(connection, name).audience
+
+
 def _own_audience(
-    connection: Connection,
+    audience_of: AudienceOf,
     person: Person,
     project: Project,
     membership: Membership,
     seconded: Iterable[Secondment],
     now: datetime,
 ) -> tuple[Audience, date | None]:
-    home = organisations.get(connection, person.organisation).audience
+    home = audience_of(person.organisation)
     if person.organisation == project.organisation:
         return home, membership.last_day
     hosted = [held for held in seconded if _is_to(held, project) and _overlap(held, membership)]
@@ -106,7 +146,7 @@ def _own_audience(
             next_step="Ask the lead of the project, if it should go on.",
         )
     host = secondment.host_organisation
-    audience = organisations.get(connection, host).audience if host else project.audience
+    audience = audience_of(host) if host else project.audience
     days = [day for day in (membership.last_day, secondment.last_day) if day is not None]
     return audience, min(days)
 

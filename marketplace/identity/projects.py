@@ -6,7 +6,8 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import Connection, insert, or_, select, update
 
-from access_policies import revision
+from access_policies import history, revision
+from access_policies.history import ABSENT, Kind
 from access_policies.vocabulary import Audience
 from catalogue.address import check_identifier
 from marketplace.errors import RecordExists, RequestMalformed, UnknownRecord
@@ -105,6 +106,7 @@ def add_member(
         id=uuid4().hex, project=project, person=person, first_day=first_day, last_day=last_day
     )
     connection.execute(insert(memberships).values(msgspec.structs.asdict(membership)))
+    history.note(connection, Kind.MEMBERSHIP, {membership.id: ABSENT})
     return membership
 
 
@@ -118,6 +120,10 @@ def end_membership(connection: Connection, *, project: str, person: str, last_da
     if connection.execute(select(memberships.c.id).where(*theirs)).first() is None:
         raise UnknownRecord("That person is not a member of that project.")
     later = or_(memberships.c.last_day.is_(None), memberships.c.last_day > last_day)
+    ended = connection.execute(
+        select(memberships.c.id, memberships.c.last_day).where(*theirs, later)
+    )
+    history.note(connection, Kind.MEMBERSHIP, {row.id: row.last_day for row in ended})
     connection.execute(update(memberships).where(*theirs, later).values(last_day=last_day))
 
 

@@ -6,7 +6,8 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from access_policies import revision
+from access_policies import history, revision
+from access_policies.history import ABSENT, Kind
 from marketplace.errors import RequestMalformed, UnknownRecord
 from marketplace.identity import organisations, people, projects
 from marketplace.identity.records import secondments
@@ -52,6 +53,7 @@ def register(
         last_day=last_day,
     )
     connection.execute(insert(secondments).values(msgspec.structs.asdict(secondment)))
+    history.note(connection, Kind.SECONDMENT, {secondment.id: ABSENT})
     return secondment
 
 
@@ -59,8 +61,11 @@ def end(connection: Connection, identifier: str, *, last_day: date) -> None:
     """Let a secondment end on an earlier day. Raises UnknownRecord; never makes it longer."""
     revision.advance(connection)
     theirs = secondments.c.id == identifier
-    if connection.execute(select(secondments.c.id).where(theirs)).first() is None:
+    held = connection.execute(select(secondments.c.last_day).where(theirs)).scalar()
+    if held is None:
         raise UnknownRecord("There is no such secondment.")
+    if last_day < held:
+        history.note(connection, Kind.SECONDMENT, {identifier: held})
     sooner = update(secondments).where(theirs, secondments.c.last_day > last_day)
     connection.execute(sooner.values(last_day=last_day))
 

@@ -9,7 +9,8 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
-from access_policies import principals, revision, standing
+from access_policies import history, principals, revision, standing
+from access_policies.history import Kind
 from access_policies.vocabulary import Role, Subject
 from marketplace.errors import RequestMalformed, Unauthenticated, UnknownRecord, WrongProject
 from marketplace.identity import capacity, organisations, people, projects
@@ -115,8 +116,11 @@ def revoke_token(connection: Connection, identifier: str, *, now: datetime) -> N
     """Let a token open nothing from now on. Raises UnknownRecord; again is no error."""
     revision.advance(connection)
     theirs = tokens.c.id == identifier
-    if _find(connection, theirs) is None:
+    found = _find(connection, theirs)
+    if found is None:
         raise UnknownRecord("There is no such token.")
+    if found.revoked_at is None:
+        history.note(connection, Kind.TOKEN, {identifier: None})
     first = update(tokens).where(theirs, tokens.c.revoked_at.is_(None))
     connection.execute(first.values(revoked_at=now))
 

@@ -1,0 +1,426 @@
+"""A small marketplace in memory in which anything can happen, and the naive answer to who reads what."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, select
+
+from access_policies import history, principals, revision, rules
+from access_policies.decision import Obligation, RestrictTo
+from access_policies.decision_point import DecisionPoint
+from access_policies.history import Point
+from access_policies.rules import DATA_ACTIONS, Rule
+from access_policies.scope import AllRows, TableScope
+from access_policies.vocabulary import Action, Audience, Environment, Resource, Role
+from catalogue import datasets
+from catalogue.address import DatasetAddress
+from catalogue.dataset import AccessRights, Dataset
+from marketplace.errors import Unauthenticated
+from marketplace.identity import (
+    capacity,
+    organisations,
+    people,
+    projects,
+    records,
+    secondments,
+    tokens,
+)
+from marketplace.identity.census import Post
+from marketplace.identity.organisations import Organisation
+from marketplace.identity.people import Person
+from marketplace.identity.projects import Project
+from marketplace.migrations.tables import ALL_METADATA
+
+START = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
+ORGANISATIONS = {
+    "mhclg": Audience.GOVERNMENT,
+    "sheffield": Audience.LOCAL_GOVERNMENT,
+    "acme": Audience.BUSINESS,
+}
+DATASETS = ("mhclg.homes", "mhclg.rents", "sheffield.spend")
+PROJECTS = ("squad", "study")
+PEOPLE = ("ada", "ben", "cy", "dot")
+POINT = DecisionPoint()
+
+Held = dict[tuple[str, Post, str, Action], tuple[str, tuple[Obligation, ...]]]
+"""Who may do what in which capacity, with the grant and the obligations that decide."""
+
+Act = Callable[["World"], object]
+
+
+class World:
+    """People, projects and datasets; acts are done one by one, each its own revision."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.now = START
+        self.grants = 0
+        self.issued: list[str] = []
+        self.seconded: list[str] = []
+        for name, audience in ORGANISATIONS.items():
+            organisations.register(
+                connection, Organisation(name=name, title=name, audience=audience)
+            )
+        self.people: dict[str, Person] = {}
+        for name, home in zip(PEOPLE, ("mhclg", "sheffield", "sheffield", "acme"), strict=True):
+            self.people[name] = people.register(
+                connection, name=name, email=f"{name}@example.org", organisation=home
+            )
+        for name, audience in zip(
+            PROJECTS, (Audience.LOCAL_GOVERNMENT, Audience.BUSINESS), strict=True
+        ):
+            projects.register(
+                connection,
+                Project(
+                    name=name,
+                    title=name,
+                    purpose=f"For the {name}",
+                    organisation="sheffield",
+                    audience=audience,
+                ),
+            )
+        for address in DATASETS:
+            datasets.register(
+                connection,
+                Dataset(
+                    address=DatasetAddress.parse(address),
+                    title=address,
+                    description="",
+                    licence="",
+                    access_rights=AccessRights.INTERNAL,
+                    official_sensitive=False,
+                    created_at=START,
+                ),
+            )
+
+    def do(self, act: Act) -> None:
+        """Let an act happen in a revision of its own."""
+        revision.advance(self.connection)
+        act(self)
+
+    @property
+    def point(self) -> Point:
+        """Where in the history this is."""
+        return history.newest(self.connection, self.now)
+
+    def write(self, grant: str, **values: object) -> None:
+        """Write a rule of a new grant for each action of reading."""
+        self.grants += 1
+        actions = values.pop("actions", tuple(DATA_ACTIONS))
+        for action in actions:  # type: ignore[attr-defined]
+            identifier = f"{grant}:{self.grants}"
+            rules.write(
+                self.connection,
+                Rule(id=f"{identifier}/{action}", action=action, grant=identifier, **values),  # type: ignore[arg-type]
+            )
+
+    def held(self) -> Held:
+        """The naive answer: everybody is asked for in every capacity, dataset by dataset."""
+        return {
+            (person.id, post, dataset, action): answer
+            for person in self.people.values()
+            for post in self._posts(person)
+            for dataset in DATASETS
+            for action in DATA_ACTIONS
+            if (answer := self._decided(person, post, dataset, action)) is not None
+        }
+
+    def _posts(self, person: Person) -> Iterator[Post]:
+        for name in PROJECTS:
+            yield Post(project=name)
+        live = select(records.tokens).where(
+            records.tokens.c.person == person.id,
+            records.tokens.c.revoked_at.is_(None),
+            records.tokens.c.expires_at > self.now,
+        )
+        found = {(row.role, row.organisation) for row in self.connection.execute(live)}
+        for role, organisation in found:
+            yield Post(role=Role(role), organisation=organisation)
+
+    def _decided(
+        self, person: Person, post: Post, dataset: str, action: Action
+    ) -> tuple[str, tuple[Obligation, ...]] | None:
+        try:
+            if post.project is not None:
+                project = projects.get(self.connection, post.project)
+                held = capacity.in_project(self.connection, person, project, now=self.now)
+                names, purpose = tokens.names_in(project.name, person.id), project.purpose
+            else:
+                assert post.role is not None
+                held = capacity.in_role(
+                    self.connection, person, post.role, post.organisation, now=self.now
+                )
+                names, purpose = {principals.role(post.role, post.organisation)}, "*"
+        except Unauthenticated:
+            return None
+        decision = POINT.decide(
+            self.connection,
+            tokens.subject_of(person.id, names, held),
+            action,
+            Resource(dataset=dataset, stage=rules.stage(self.connection, dataset)),
+            Environment(now=self.now, stage=rules.stage(self.connection, "*"), purpose=purpose),
+        )
+        return (decision.grant, decision.obligations) if decision.allowed else None
+
+
+@cache
+def _engine() -> Engine:
+    """One database in memory for all worlds; of none does anything stay."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with engine.begin() as connection:
+        for metadata in ALL_METADATA:
+            metadata.create_all(connection)
+    return engine
+
+
+@contextmanager
+def new_world() -> Iterator[World]:
+    """A world of its own."""
+    worlds: list[World] = []
+    clock = {revision.CLOCK: lambda: worlds[0].now if worlds else START}
+    with _engine().connect().execution_options(**clock) as connection:
+        worlds.append(World(connection))
+        yield worlds[0]
+
+
+def scope(column: str) -> RestrictTo:
+    return RestrictTo(tables=(TableScope(table="t", columns=(column,), rows=AllRows()),))
+
+
+days = st.integers(-2, 6).map(timedelta)
+named = st.sampled_from(PEOPLE)
+in_projects = st.sampled_from(PROJECTS)
+on_datasets = st.sampled_from(DATASETS)
+
+
+def _last_day(world: World, after: timedelta) -> date:
+    return (world.now + after).date()
+
+
+@st.composite
+def joining(draw: st.DrawFn) -> Act:
+    person, project, starts = draw(named), draw(in_projects), draw(days)
+    lasts = draw(st.none() | st.integers(0, 5).map(timedelta))
+
+    def act(world: World) -> None:
+        first = _last_day(world, starts)
+        last = None if lasts is None else first + lasts
+        projects.add_member(
+            world.connection,
+            project=project,
+            person=world.people[person].id,
+            first_day=first,
+            last_day=last,
+        )
+
+    return act
+
+
+@st.composite
+def leaving(draw: st.DrawFn) -> Act:
+    person, project, when = draw(named), draw(in_projects), draw(days)
+
+    def act(world: World) -> None:
+        who = world.people[person].id
+        if projects.memberships_of(world.connection, who, project):
+            projects.end_membership(
+                world.connection, project=project, person=who, last_day=_last_day(world, when)
+            )
+
+    return act
+
+
+@st.composite
+def seconding(draw: st.DrawFn) -> Act:
+    person, starts, lasts = draw(named), draw(days), draw(st.integers(0, 5).map(timedelta))
+    host = draw(
+        st.fixed_dictionaries({"host_project": in_projects})
+        | st.fixed_dictionaries({"host_organisation": st.sampled_from(("mhclg", "sheffield"))})
+    )
+
+    def act(world: World) -> None:
+        first = _last_day(world, starts)
+        made = secondments.register(
+            world.connection,
+            person=world.people[person].id,
+            first_day=first,
+            last_day=first + lasts,
+            **host,
+        )
+        world.seconded.append(made.id)
+
+    return act
+
+
+@st.composite
+def returning(draw: st.DrawFn) -> Act:
+    which, when = draw(st.integers(0, 9)), draw(days)
+
+    def act(world: World) -> None:
+        if world.seconded:
+            secondments.end(
+                world.connection,
+                world.seconded[which % len(world.seconded)],
+                last_day=_last_day(world, when),
+            )
+
+    return act
+
+
+@st.composite
+def appointing(draw: st.DrawFn) -> Act:
+    person, lasts = draw(named), draw(st.integers(1, 6).map(timedelta))
+    role = draw(st.sampled_from((Role.OWNER, Role.PUBLISHER)))
+    organisation = draw(st.sampled_from(("mhclg", "sheffield")))
+
+    def act(world: World) -> None:
+        _, token = tokens.issue_token(
+            world.connection,
+            person=world.people[person].id,
+            role=role,
+            organisation=organisation,
+            expires_at=world.now + lasts,
+            now=world.now,
+        )
+        world.issued.append(token.id)
+
+    return act
+
+
+@st.composite
+def dismissing(draw: st.DrawFn) -> Act:
+    which = draw(st.integers(0, 9))
+
+    def act(world: World) -> None:
+        if world.issued:
+            identifier = world.issued[which % len(world.issued)]
+            tokens.revoke_token(world.connection, identifier, now=world.now)
+
+    return act
+
+
+@st.composite
+def agreeing(draw: st.DrawFn) -> Act:
+    project, dataset, starts = draw(in_projects), draw(on_datasets), draw(days)
+    lasts, column = draw(st.integers(1, 6).map(timedelta)), draw(st.sampled_from("ab"))
+    person = draw(st.none() | named)
+    purpose = draw(st.sampled_from((f"For the {project}", "For something else")))
+    actions = draw(st.sampled_from((tuple(DATA_ACTIONS), (Action.QUERY,))))
+
+    def act(world: World) -> None:
+        subject = principals.project(project)
+        if person is not None:
+            subject = principals.member(project, world.people[person].id)
+        begins = world.now + starts
+        world.write(
+            "agreement",
+            subject=subject,
+            dataset=dataset,
+            purpose=purpose,
+            nbf=rules.epoch(begins),
+            exp=rules.epoch(begins + lasts),
+            stage=Audience.LOCAL_GOVERNMENT,
+            obligations=(scope(column),),
+            actions=actions,
+        )
+
+    return act
+
+
+@st.composite
+def offering(draw: st.DrawFn) -> Act:
+    audience, dataset = draw(st.sampled_from(Audience)), draw(on_datasets)
+
+    def act(world: World) -> None:
+        world.write(
+            "offer",
+            subject=principals.audience(audience),
+            dataset=dataset,
+            nbf=rules.epoch(world.now),
+            stage=audience,
+            obligations=(scope("offered"),),
+        )
+
+    return act
+
+
+@st.composite
+def denying(draw: st.DrawFn) -> Act:
+    dataset = draw(st.sampled_from((*DATASETS, "mhclg.*", "*")))
+    whom = draw(st.sampled_from((*PEOPLE, *PROJECTS, "*")))
+
+    def act(world: World) -> None:
+        subject = {name: principals.project(name) for name in PROJECTS} | {"*": "*"}
+        closed = subject.get(whom) or principals.person(world.people[whom].id)
+        world.write(
+            "denial",
+            subject=closed,
+            dataset=dataset,
+            nbf=rules.epoch(world.now),
+            effect=rules.Effect.DENY,
+            actions=("*",),
+        )
+
+    return act
+
+
+@st.composite
+def ending(draw: st.DrawFn) -> Act:
+    which = draw(st.integers(0, 9))
+
+    def act(world: World) -> None:
+        if world.grants:
+            number = which % world.grants + 1
+            for kind in ("agreement", "offer", "denial"):
+                rules.end(world.connection, f"{kind}:{number}", now=world.now)
+
+    return act
+
+
+@st.composite
+def opening(draw: st.DrawFn) -> Act:
+    scope, stage = draw(st.sampled_from((*DATASETS, "*", "*"))), draw(st.sampled_from(Audience))
+    return lambda world: rules.set_stage(world.connection, scope, stage)
+
+
+@st.composite
+def waiting(draw: st.DrawFn) -> Act:
+    hours = timedelta(hours=draw(st.integers(1, 60)))
+
+    def act(world: World) -> None:
+        world.now += hours
+
+    return act
+
+
+acts = st.one_of(
+    joining(),
+    joining(),
+    leaving(),
+    seconding(),
+    returning(),
+    appointing(),
+    dismissing(),
+    agreeing(),
+    agreeing(),
+    agreeing(),
+    offering(),
+    denying(),
+    ending(),
+    opening(),
+    waiting(),
+)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Act]:
+    """Acts that begin with people in projects and something open, so that there is much to tell."""
+    first: list[Act] = [
+        lambda world: rules.set_stage(world.connection, "*", Audience.BUSINESS),
+        *draw(st.lists(joining(), min_size=2, max_size=3)),
+        *draw(st.lists(agreeing(), min_size=1, max_size=3)),
+    ]
+    return first + draw(st.lists(acts, min_size=2, max_size=12))
