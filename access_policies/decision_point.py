@@ -28,7 +28,15 @@ logger = logging.getLogger(__name__)
 
 _MODEL = Path(__file__).with_name("model.conf")
 
-STEWARDSHIP = frozenset({Action.PUBLISH, Action.DECIDE_REQUEST, Action.AUDIT, Action.ADMINISTER})
+STEWARDSHIP = frozenset(
+    {
+        Action.PUBLISH,
+        Action.DECIDE_REQUEST,
+        Action.AUDIT,
+        Action.ADMINISTER_ORGANISATION,
+        Action.ADMINISTER,
+    }
+)
 """Actions of those who look after data. A stage says who may use it, and closes none of these."""
 
 

@@ -14,8 +14,10 @@ from access_policies import revision, rules, scope_fit
 from access_policies.decision import Decision, LimitOutput, LimitResult, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
-from access_policies.vocabulary import Action, Environment, Resource
-from catalogue.dataset import ReleaseTable
+from access_policies.vocabulary import Action, Audience, Environment, Resource
+from catalogue import datasets
+from catalogue.address import DatasetAddress
+from catalogue.dataset import Handling, ReleaseTable
 from catalogue.table_schema import TableSchema
 from marketplace.engine.limits import ResultLimit
 from marketplace.errors import AccessDenied
@@ -40,11 +42,25 @@ def decide(
     """
     revision.lock_shared(connection)
     stages = rules.stages_of(connection, WHOLE_MARKETPLACE, dataset)
-    resource = Resource(dataset=dataset, stage=stages[dataset])
+    stage = min(stages[dataset], handling_ceiling(connection, dataset))
+    resource = Resource(dataset=dataset, stage=stage)
     environment = Environment(
         now=now, stage=stages[WHOLE_MARKETPLACE], purpose=principal.project_purpose or "*"
     )
     return decision_point.decide(connection, principal.subject, action, resource, environment)
+
+
+def handling_ceiling(connection: Connection, dataset: str) -> Audience:
+    """The least trusted audience that the handling of a dataset leaves it open to, at any stage."""
+    if dataset == WHOLE_MARKETPLACE or dataset.endswith(".*"):
+        return Audience.PUBLIC
+    match datasets.handling(connection, DatasetAddress.parse(dataset)):
+        case Handling.NONE:
+            return Audience.PUBLIC
+        case Handling.HMG_USE_ONLY:
+            return Audience.GOVERNMENT
+        case unknown:
+            assert_never(unknown)
 
 
 def require(decision: Decision, *, next_step: str) -> None:
