@@ -35,7 +35,15 @@ _EFFECT = "some(where (p_eft == allow)) && !some(where (p_eft == deny))"
 
 _MOST_KEPT = 16_384
 
-STEWARDSHIP = frozenset({Action.PUBLISH, Action.DECIDE_REQUEST, Action.AUDIT, Action.ADMINISTER})
+STEWARDSHIP = frozenset(
+    {
+        Action.PUBLISH,
+        Action.DECIDE_REQUEST,
+        Action.AUDIT,
+        Action.ADMINISTER_ORGANISATION,
+        Action.ADMINISTER,
+    }
+)
 """Actions of those who look after data. A stage says who may use it, and closes none of these."""
 
 

@@ -36,8 +36,12 @@ class Kind(StrEnum):
     "By identifier: its last day."
     SECONDMENT = "secondment"
     "By identifier: its last day."
-    TOKEN = "token"  # noqa: S105 -- the name of a kind
-    "By identifier: when it was revoked."
+    APPOINTMENT = "appointment"
+    "By identifier: its last day."
+    HANDLING = "handling"
+    "By dataset: how it is to be handled."
+    ACCREDITATION = "accreditation"
+    "By project: its last day."
 
 
 class Absence(Enum):

@@ -25,7 +25,7 @@ ANY = "*"
 FOREVER = 253_402_300_799
 """The last second of the year 9999, in epoch seconds: a rule without an end."""
 
-DATA_ACTIONS = frozenset({Action.QUERY, Action.DOWNLOAD})
+DATA_ACTIONS = frozenset({Action.PREVIEW, Action.QUERY, Action.DOWNLOAD})
 """The actions that rows leave by; only their rules carry obligations."""
 
 
@@ -52,7 +52,7 @@ _FEW = 500
 _Row = Row[*tuple[Any, ...]]
 
 _PREFERENCE = tuple(GrantKind)
-_KNOWING = frozenset({Action.DISCOVER, Action.READ_METADATA})
+_KNOWING = frozenset({Action.DISCOVER, Action.READ_METADATA, Action.READ_SCHEMA})
 _MAY_ALLOW: dict[GrantKind, frozenset[Action]] = {
     GrantKind.AGREEMENT: _KNOWING | DATA_ACTIONS,
     GrantKind.ROLE: frozenset(Action),
@@ -293,7 +293,7 @@ def _check(rule: Rule) -> None:
 
 
 def _check_permission(rule: Rule, kind: GrantKind) -> None:
-    if rule.action == ANY or rule.subject == principals.EVERYONE:
+    if rule.action == ANY or principals.is_for_denials(rule.subject):
         raise InvalidRule("A permission names its action, and whom it is for.")
     if rule.action not in _MAY_ALLOW[kind]:
         raise InvalidRule(f"A rule that comes from {kind.value} cannot allow {rule.action}.")

@@ -6,20 +6,29 @@ from zoneinfo import ZoneInfo
 
 from access_policies import rules
 from access_policies.rules import Effect, GrantKind, Rule
-from access_policies.vocabulary import Action, Audience
+from access_policies.vocabulary import Action, Audience, Authority
 
 _LONDON = ZoneInfo("Europe/London")
 
 DOING: dict[Action, str] = {
     Action.DISCOVER: "find",
     Action.READ_METADATA: "read about",
+    Action.READ_SCHEMA: "see the columns of",
+    Action.PREVIEW: "see the first rows of",
     Action.QUERY: "query",
     Action.DOWNLOAD: "download",
     Action.PUBLISH: "publish",
     Action.REQUEST_ACCESS: "ask for",
     Action.DECIDE_REQUEST: "decide on requests for",
     Action.AUDIT: "read the audit log of",
+    Action.ADMINISTER_ORGANISATION: "name who holds roles over",
     Action.ADMINISTER: "administer",
+}
+
+CLOSERS: dict[str, str] = {
+    Authority.OWNER: "An owner",
+    Authority.ORGANISATION: "Its organisation",
+    Authority.MARKETPLACE: "An operator",
 }
 
 AUDIENCES: dict[Audience, str] = {
@@ -39,7 +48,7 @@ def permission(rule: Rule, action: Action, dataset: str) -> str:
 def refusal(rule: Rule | None, action: Action, dataset: str) -> str:
     """Say that a denial closed it, or that nothing allows it."""
     if rule is not None and rule.effect is Effect.DENY:
-        return f"An operator has closed this: you may not {_doing(action, dataset)}."
+        return f"{_closer(rule)} has closed this: you may not {_doing(action, dataset)}."
     return (
         "No agreement, standing offer or role that holds now allows you to "
         f"{_doing(action, dataset)}."
@@ -71,6 +80,12 @@ def source(rule: Rule) -> str:
             return "A denial"
         case unknown:
             assert_never(unknown)
+
+
+def _closer(rule: Rule) -> str:
+    """Who made a denial, whose grant is `denial:<authority>@<identifier>`."""
+    _, _, named = rule.grant.partition(":")
+    return CLOSERS.get(named.partition("@")[0], CLOSERS[Authority.MARKETPLACE])
 
 
 def _doing(action: Action, dataset: str) -> str:

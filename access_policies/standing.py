@@ -10,35 +10,30 @@ from sqlalchemy import Connection
 from access_policies import principals, revision, rules
 from access_policies.decision import Obligation
 from access_policies.rules import DATA_ACTIONS, Effect, GrantKind, Rule
-from access_policies.vocabulary import Action, Audience, Role
+from access_policies.vocabulary import Action, Audience, Authority, Role
+
+_KNOWING = (Action.DISCOVER, Action.READ_METADATA, Action.READ_SCHEMA)
+_READING = (Action.PREVIEW, Action.QUERY, Action.DOWNLOAD)
 
 ROLE_ACTIONS: dict[Role, tuple[Action, ...]] = {
-    Role.PUBLISHER: (
-        Action.DISCOVER,
-        Action.READ_METADATA,
-        Action.QUERY,
-        Action.DOWNLOAD,
-        Action.PUBLISH,
-    ),
-    Role.OWNER: (
-        Action.DISCOVER,
-        Action.READ_METADATA,
-        Action.QUERY,
-        Action.DOWNLOAD,
-        Action.DECIDE_REQUEST,
-        Action.AUDIT,
-    ),
-    Role.OPERATOR: (Action.DISCOVER, Action.READ_METADATA, Action.ADMINISTER, Action.AUDIT),
-    Role.AUDITOR: (Action.DISCOVER, Action.READ_METADATA, Action.AUDIT),
+    Role.PUBLISHER: (*_KNOWING, *_READING, Action.PUBLISH),
+    Role.OWNER: (*_KNOWING, *_READING, Action.DECIDE_REQUEST, Action.AUDIT),
+    Role.DEPUTY: (*_KNOWING, Action.DECIDE_REQUEST, Action.AUDIT),
+    Role.ADMINISTRATOR: (*_KNOWING, Action.ADMINISTER_ORGANISATION),
+    Role.OPERATOR: (*_KNOWING, Action.ADMINISTER, Action.AUDIT),
+    Role.AUDITOR: (*_KNOWING, Action.AUDIT),
 }
 
-ORGANISATION_ROLES = frozenset({Role.PUBLISHER, Role.OWNER})
+ORGANISATION_ROLES = frozenset({Role.PUBLISHER, Role.OWNER, Role.DEPUTY, Role.ADMINISTRATOR})
 """Roles that are held in an organisation and reach its datasets; the others reach all."""
 
-LISTED = (Action.DISCOVER, Action.READ_METADATA)
-"""What a listing opens: finding the dataset and reading about it. Who may find it may ask for it."""
+LISTED = _KNOWING
+"""What a listing opens: finding the dataset, reading about it and seeing its columns.
 
-OFFERED = (Action.DISCOVER, Action.READ_METADATA, Action.QUERY, Action.DOWNLOAD)
+Who may find it may ask for it, and asks for columns.
+"""
+
+OFFERED = (*_KNOWING, *_READING)
 
 
 def role_rules(role: Role, organisation: str | None) -> tuple[Rule, ...]:
@@ -110,18 +105,43 @@ def offer_rules(
 
 
 def denial_rules(
-    identifier: str, *, subject: str, dataset: str, actions: tuple[str, ...], begins: datetime
+    identifier: str,
+    authority: Authority,
+    *,
+    subjects: tuple[str, ...],
+    dataset: str,
+    actions: tuple[str, ...],
+    begins: datetime,
 ) -> tuple[Rule, ...]:
-    """Close something at once, whatever else allows it, until the denial is lifted."""
+    """Close something to each of the subjects at once, whatever else allows it, until it is ended."""
+    grant = denial_grant(identifier, authority)
     return tuple(
         Rule(
-            id=f"{identifier}/{action}",
+            id=f"{grant}/{subject}/{action}",
             subject=subject,
             dataset=dataset,
             action=action,
             nbf=rules.epoch(begins),
             effect=Effect.DENY,
-            grant=f"{GrantKind.DENIAL}:{identifier}",
+            grant=grant,
         )
+        for subject in subjects
         for action in actions
     )
+
+
+def denial_grant(identifier: str, authority: Authority) -> str:
+    """How the rules of a denial name it, and who made it."""
+    return f"{GrantKind.DENIAL}:{authority}@{identifier}"
+
+
+def denial_of(rule: str) -> str:
+    """The identifier of the denial that a rule, by its own identifier, is of; empty where of none."""
+    grant, _, _ = rule.partition("/")
+    kind, _, named = grant.partition(":")
+    return named.partition("@")[2] if kind == GrantKind.DENIAL else ""
+
+
+def denied_audience(audience: Audience) -> tuple[str, ...]:
+    """The names of everyone of an audience and of all less trusted ones."""
+    return tuple(principals.only(denied) for denied in Audience if denied >= audience)

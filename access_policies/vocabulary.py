@@ -6,16 +6,23 @@ from enum import IntEnum, StrEnum
 
 
 class Action(StrEnum):
-    """What a caller may ask to do. Discovering is apart from reading metadata, and both from data."""
+    """What a caller may ask to do.
+
+    That a dataset exists, what it is about, how its tables look (columns, types, counts), its first
+    rows, and its rows are told apart, and so is the work of those who look after it.
+    """
 
     DISCOVER = "dataset:discover"
     READ_METADATA = "dataset:read_metadata"
+    READ_SCHEMA = "dataset:read_schema"
+    PREVIEW = "dataset:preview"
     QUERY = "dataset:query"
     DOWNLOAD = "dataset:download"
     PUBLISH = "dataset:publish"
     REQUEST_ACCESS = "agreement:request"
     DECIDE_REQUEST = "agreement:decide"
     AUDIT = "audit:read"
+    ADMINISTER_ORGANISATION = "organisation:administer"
     ADMINISTER = "marketplace:administer"
 
 
@@ -30,12 +37,26 @@ class Audience(IntEnum):
 
 
 class Role(StrEnum):
-    """What a person does for an organisation."""
+    """What a person does for an organisation, or (operators and auditors) for the marketplace.
+
+    A deputy decides in the place of one owner. An administrator names who holds the other roles of
+    their organisation, and reads no data by it.
+    """
 
     PUBLISHER = "publisher"
     OWNER = "owner"
+    DEPUTY = "deputy"
+    ADMINISTRATOR = "administrator"
     OPERATOR = "operator"
     AUDITOR = "auditor"
+
+
+class Authority(StrEnum):
+    """Who closed something. Only the same authority opens it again."""
+
+    OWNER = "owner"
+    ORGANISATION = "organisation"
+    MARKETPLACE = "marketplace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +64,14 @@ class Subject:
     """Who asks. `principals` are the names that rules may be written for.
 
     For example `project:sheffield_family_squad`, `audience:local_government`, `person:<id>`,
-    `role:owner@mhclg`, `role:operator`. `audience` is the more restricted of project and person.
+    `role:owner@mhclg`, `role:operator`. `audience` is the more restricted of project and person,
+    `organisation` the one that they act for: their project's, or the one that they hold a role in.
     """
 
     person: str
     principals: frozenset[str]
     audience: Audience
+    organisation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

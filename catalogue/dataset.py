@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from catalogue.address import DatasetAddress
+from catalogue.errors import AboveOfficial
 from catalogue.table_schema import TableSchema
 
 
@@ -18,6 +19,29 @@ class AccessRights(StrEnum):
     COMMERCIAL = "COMMERCIAL"
 
 
+class Classification(StrEnum):
+    """The government's security classifications. Only OFFICIAL is ever taken in."""
+
+    OFFICIAL = "OFFICIAL"
+    SECRET = "SECRET"  # noqa: S105 -- the name of a classification
+    TOP_SECRET = "TOP_SECRET"  # noqa: S105 -- the name of a classification
+
+    def check_taken(self) -> None:
+        """Raise AboveOfficial for data that the marketplace takes in no form."""
+        if self is not Classification.OFFICIAL:
+            raise AboveOfficial(
+                f"The marketplace holds OFFICIAL data only, and this is said to be {self.value}.",
+                next_step="Nothing of it was kept. Do not send it again; ask your security adviser.",
+            )
+
+
+class Handling(StrEnum):
+    """A handling instruction beside the classification. HMG USE ONLY stays in central government."""
+
+    NONE = "none"
+    HMG_USE_ONLY = "hmg_use_only"
+
+
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset as its publisher describes it. `licence` is a URI or DATA_SHARE_AGREEMENT."""
 
@@ -27,6 +51,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     licence: str = "DATA_SHARE_AGREEMENT"
     access_rights: AccessRights = AccessRights.INTERNAL
     official_sensitive: bool = False
+    handling: Handling = Handling.NONE
     created_at: datetime
 
 

@@ -1,11 +1,11 @@
 """Which datasets exist, and the contract that each of their tables keeps."""
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from catalogue.address import DatasetAddress, TableAddress
-from catalogue.dataset import AccessRights, Dataset
+from catalogue.dataset import AccessRights, Dataset, Handling
 from catalogue.errors import DatasetExists
 from catalogue.records import contracts, datasets
 from catalogue.table_schema import TableSchema
@@ -36,6 +36,34 @@ def find(connection: Connection, address: DatasetAddress) -> Dataset | None:
     )
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else _dataset(row)
+
+
+def handling(connection: Connection, address: DatasetAddress) -> Handling:
+    """How a dataset is to be handled now; one that is not there has no instruction."""
+    query = select(datasets.c.handling).where(
+        datasets.c.organisation == address.organisation, datasets.c.dataset == address.dataset
+    )
+    return Handling(connection.execute(query).scalar() or Handling.NONE)
+
+
+def handled(connection: Connection) -> dict[str, Handling]:
+    """The datasets that have an instruction, by address."""
+    instructed = select(datasets).where(datasets.c.handling != Handling.NONE.value)
+    return {
+        f"{row.organisation}.{row.dataset}": Handling(row.handling)
+        for row in connection.execute(instructed)
+    }
+
+
+def set_handling(connection: Connection, address: DatasetAddress, handled: Handling) -> None:
+    """Change how a dataset is to be handled. The caller advances the policy revision."""
+    connection.execute(
+        update(datasets)
+        .where(
+            datasets.c.organisation == address.organisation, datasets.c.dataset == address.dataset
+        )
+        .values(handling=handled.value)
+    )
 
 
 def list_all(connection: Connection) -> tuple[Dataset, ...]:
@@ -80,6 +108,7 @@ def _row(dataset: Dataset) -> dict[str, object]:
         "licence": dataset.licence,
         "access_rights": dataset.access_rights.value,
         "official_sensitive": dataset.official_sensitive,
+        "handling": dataset.handling.value,
         "created_at": dataset.created_at,
     }
 
@@ -92,5 +121,6 @@ def _dataset(row: RowMapping) -> Dataset:
         licence=row["licence"],
         access_rights=AccessRights(row["access_rights"]),
         official_sensitive=row["official_sensitive"],
+        handling=Handling(row["handling"]),
         created_at=row["created_at"],
     )

@@ -10,6 +10,7 @@
     │   ├── ReleaseConflict         another publisher was first
     │   ├── ReleaseUnchanged        the newest release holds exactly this file
     │   ├── IntentExpired           the publish took longer than its lease
+    │   ├── AboveOfficial           data classified higher than the marketplace takes
     │   ├── ContractBroken          a release does not keep the dataset's contract
     │   ├── InvalidKey              not a key that an object can be stored under
     │   ├── ObjectMissing
@@ -54,6 +55,10 @@ class UnknownDataset(CatalogueError):
 
 class DatasetExists(CatalogueError):
     """The address belongs to a dataset that was registered with other details."""
+
+
+class AboveOfficial(CatalogueError):
+    """The data is classified SECRET or TOP SECRET, and does not belong here."""
 
 
 class UnknownRelease(CatalogueError):

@@ -51,6 +51,7 @@ datasets = Table(
     Column("licence", Text, nullable=False),
     Column("access_rights", String(16), nullable=False),
     Column("official_sensitive", Boolean, nullable=False),
+    Column("handling", String(16), nullable=False, server_default="none"),
     Column("created_at", UtcDateTime, nullable=False),
 )
 

@@ -32,13 +32,15 @@ from marketplace.identity.tokens import renew
 class DatasetView:
     """A dataset as one caller sees it; `readable` and `reason` answer whether a query would work.
 
-    `agreed` is what such a query has of each table that it may read.
+    `agreed` is what such a query has of each table that it may read, and `schema_shown` says whether
+    the caller may see how the tables look.
     """
 
     dataset: Dataset
     release: Release
     readable: bool
     reason: str
+    schema_shown: bool
     agreed: tuple[TableScope, ...] = ()
 
 
@@ -89,7 +91,9 @@ class Discovery:
             described = datasets.find(call.connection, address)
             release = releases.latest(call.connection, address)
             query = self._ask(call, Action.QUERY, address)
-            allowed = query.allowed or self._ask(call, Action.READ_METADATA, address).allowed
+            schema = self._ask(call, Action.READ_SCHEMA, address)
+            about = self._ask(call, Action.READ_METADATA, address)
+            allowed = query.allowed or about.allowed
             found = described is not None and release is not None and allowed
             self._record(call, str(address), int(found))
         if described is None or release is None or not allowed:
@@ -100,6 +104,7 @@ class Discovery:
             release=release,
             readable=query.allowed,
             reason=query.reason,
+            schema_shown=query.allowed or schema.allowed,
             agreed=tuple(scope for scope in scopes if scope is not None),
         )
 
@@ -122,14 +127,20 @@ class Discovery:
         return tuple(sorted(found, key=lambda view: view.address))
 
     def release(self, principal: Principal, address: DatasetAddress, number: int) -> Release:
-        """One release of a dataset that the caller may know of. Raises UnknownRelease."""
-        self.dataset(principal, address)
+        """One release, with its tables, of a dataset whose columns the caller may see.
+
+        Raises UnknownDataset, UnknownRelease, AccessDenied.
+        """
+        _check_schema(self.dataset(principal, address))
         with self._database.reading() as connection:
             return releases.read(connection, address, number)
 
     def releases(self, principal: Principal, address: DatasetAddress) -> tuple[Release, ...]:
-        """The releases, newest first, of a dataset that the caller may know of."""
-        self.dataset(principal, address)
+        """The releases, newest first, of a dataset whose columns the caller may see.
+
+        Raises UnknownDataset, AccessDenied.
+        """
+        _check_schema(self.dataset(principal, address))
         with self._database.reading() as connection:
             return releases.history(connection, address)
 
@@ -155,7 +166,7 @@ class Discovery:
         every = (dataset.address for dataset in datasets.list_all(call.connection))
         asked = [address for address in every if wanted(address)]
         readable = self._permitted(call, Action.QUERY, asked)
-        listed = self._permitted(call, Action.READ_METADATA, asked)
+        listed = self._permitted(call, Action.READ_SCHEMA, asked)
         return [
             view
             for address in sorted(readable | listed)
@@ -203,6 +214,16 @@ class Discovery:
             person={"person": call.principal.person_id, "words": words},
         )
         record(call.connection, entry, now=call.now)
+
+
+def _check_schema(view: DatasetView) -> None:
+    if not view.schema_shown:
+        address = view.dataset.address
+        raise AccessDenied(
+            f"You may read about {address}, and not see its tables and columns.",
+            next_step=f"What stands in the way: marketplace why {address} --action "
+            "dataset:read_schema.",
+        )
 
 
 def unknown(name: str) -> UnknownDataset:

@@ -4,7 +4,7 @@ A use case opens one write transaction, asks here, and records the answer there;
 is held under a shared lock until that commits, so no allow can be recorded after a revoke returned.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -14,10 +14,12 @@ from sqlalchemy import Connection
 from access_policies import revision, rules, scope_fit
 from access_policies.decision import Decision, LimitOutput, LimitResult, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint, Question
-from access_policies.history import TODAY, Past
+from access_policies.history import ABSENT, TODAY, Kind, Past
 from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
-from catalogue.dataset import ReleaseTable
+from catalogue import datasets as described
+from catalogue.address import DatasetAddress
+from catalogue.dataset import Handling, ReleaseTable
 from catalogue.table_schema import TableSchema
 from marketplace.engine.limits import ResultLimit
 from marketplace.errors import AccessDenied
@@ -122,7 +124,42 @@ class Ceilings:
 
 def ceilings(connection: Connection, datasets: Collection[str], *, past: Past = TODAY) -> Ceilings:
     """How far the marketplace and these datasets are open, or were."""
-    return Ceilings(rules.stages_of(connection, WHOLE_MARKETPLACE, *datasets, past=past))
+    stages = rules.stages_of(connection, WHOLE_MARKETPLACE, *datasets, past=past)
+    return Ceilings(
+        {name: min(stages[name], closed) for name, closed in _closed(connection, datasets, past)}
+        | {WHOLE_MARKETPLACE: stages[WHOLE_MARKETPLACE]}
+    )
+
+
+def handling_ceiling(connection: Connection, dataset: str) -> Audience:
+    """The least trusted audience that the handling of a dataset leaves it open to, at any stage."""
+    if dataset == WHOLE_MARKETPLACE or dataset.endswith(".*"):
+        return Audience.PUBLIC
+    return _ceiling(described.handling(connection, DatasetAddress.parse(dataset)))
+
+
+def _closed(
+    connection: Connection, datasets: Collection[str], past: Past
+) -> Iterator[tuple[str, Audience]]:
+    """Each dataset with the ceiling that its handling is, or was."""
+    if len(datasets) == 1 and not past.keys(Kind.HANDLING):
+        (dataset,) = datasets
+        yield dataset, handling_ceiling(connection, dataset)
+        return
+    handled = described.handled(connection)
+    for dataset in datasets:
+        then = past.was(Kind.HANDLING, dataset, handled.get(dataset, Handling.NONE).value)
+        yield dataset, _ceiling(Handling.NONE if then is ABSENT else Handling(then))
+
+
+def _ceiling(handling: Handling) -> Audience:
+    match handling:
+        case Handling.NONE:
+            return Audience.PUBLIC
+        case Handling.HMG_USE_ONLY:
+            return Audience.GOVERNMENT
+        case unknown:
+            assert_never(unknown)
 
 
 def require(decision: Decision, *, next_step: str) -> None:

@@ -198,6 +198,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     catalogue.ReleaseConflict: Answer(HTTPStatus.CONFLICT, 5, "Another release came first"),
     catalogue.ReleaseUnchanged: Answer(HTTPStatus.CONFLICT, 5, "Nothing new to publish"),
     catalogue.IntentExpired: Answer(HTTPStatus.CONFLICT, 5, "The publish took too long"),
+    catalogue.AboveOfficial: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "Classified too high"),
     catalogue.ContractBroken: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "Contract broken"),
     catalogue.InvalidKey: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 1, "Not a key"),
     catalogue.ObjectMissing: Answer(HTTPStatus.INTERNAL_SERVER_ERROR, 9, "A stored file is gone"),

@@ -16,13 +16,22 @@ from threading import BoundedSemaphore
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from access_policies import revision, rules, standing
+from access_policies import history, revision, rules, standing
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
+from access_policies.history import Kind
 from access_policies.vocabulary import Action, Audience
 from catalogue import datasets, releases
 from catalogue.address import DatasetAddress, TableAddress
-from catalogue.dataset import AccessRights, DataFile, Dataset, Release, ReleaseTable
+from catalogue.dataset import (
+    AccessRights,
+    Classification,
+    DataFile,
+    Dataset,
+    Handling,
+    Release,
+    ReleaseTable,
+)
 from catalogue.errors import Problem, ReleaseConflict, ReleaseUnchanged
 from catalogue.manifest import Contract, under_contract, with_table
 from catalogue.object_store import ObjectStore
@@ -50,14 +59,17 @@ class DatasetDetails:
     """How a dataset is described at its first release; later releases leave it as it is.
 
     `visible_to` is the least trusted audience that may find the dataset and read its description.
-    It opens no data.
+    It opens no data. What `handling` says of a later release holds for the dataset from its commit
+    on; where it says nothing, the dataset stays as it is marked.
     """
 
     title: str = ""
     description: str = ""
     licence: str = "DATA_SHARE_AGREEMENT"
     access_rights: AccessRights = AccessRights.INTERNAL
+    classification: Classification = Classification.OFFICIAL
     official_sensitive: bool = False
+    handling: Handling | None = None
     visible_to: Audience = Audience.GOVERNMENT
 
 
@@ -191,6 +203,7 @@ class Publishing:
         details: DatasetDetails,
         parent: int | None,
     ) -> _Publish:
+        details.classification.check_taken()
         self.check(principal, address)
         dataset = address.dataset_address
         with self._database.reading() as connection:
@@ -267,6 +280,10 @@ class Publishing:
             )
             if first:
                 _register(connection, publish, now)
+            elif publish.details.handling is not None:
+                before = datasets.handling(connection, publish.dataset).value
+                history.note(connection, Kind.HANDLING, {str(publish.dataset): before})
+                datasets.set_handling(connection, publish.dataset, publish.details.handling)
             tables = with_table(publish.before, table)
             release = releases.commit(connection, intent, tables, notes="", now=now)
             entry = Entry(
@@ -277,6 +294,7 @@ class Publishing:
                     "manifest": release.manifest_digest,
                     "table": table.name,
                     "rows": table.rows,
+                    "handling": datasets.handling(connection, publish.dataset).value,
                 },
                 person={"person": publish.principal.person_id},
             )
@@ -333,6 +351,7 @@ def _register(connection: Connection, publish: _Publish, now: datetime) -> None:
         licence=details.licence,
         access_rights=details.access_rights,
         official_sensitive=details.official_sensitive,
+        handling=details.handling or Handling.NONE,
         created_at=now,
     )
     datasets.register(connection, dataset)

@@ -44,7 +44,7 @@ def describe_dataset(
 
 @get(
     "/datasets/{organisation:str}/{dataset:str}/releases",
-    opt={"action": Action.READ_METADATA},
+    opt={"action": Action.READ_SCHEMA},
     sync_to_thread=True,
     tags=["Find"],
 )
@@ -61,7 +61,7 @@ def list_releases(
 
 @get(
     "/datasets/{organisation:str}/{dataset:str}/releases/{number:int}",
-    opt={"action": Action.READ_METADATA},
+    opt={"action": Action.READ_SCHEMA},
     sync_to_thread=True,
     tags=["Find"],
 )

@@ -32,6 +32,7 @@ def summary(dataset: Dataset) -> DatasetSummary:
         licence=dataset.licence,
         access_rights=dataset.access_rights,
         official_sensitive=dataset.official_sensitive,
+        handling=dataset.handling,
     )
 
 
@@ -39,16 +40,19 @@ def description(view: DatasetView) -> DatasetDescription:
     """One dataset with its newest release and what the caller may do with it."""
     return DatasetDescription(
         **msgspec.structs.asdict(summary(view.dataset)),
-        release=release_description(view.release, view.agreed),
+        release=release_description(view.release, view.agreed, tables=view.schema_shown),
         readable=view.readable,
         reason=view.reason,
     )
 
 
 def release_description(
-    release: Release, agreed: tuple[TableScope, ...] = ()
+    release: Release, agreed: tuple[TableScope, ...] = (), *, tables: bool = True
 ) -> ReleaseDescription:
-    """One release with its tables, and how far the columns of those that are agreed are shown."""
+    """One release with its tables, and how far the columns of those that are agreed are shown.
+
+    Without `tables`, for whoever may read about a dataset and not see its columns.
+    """
     scopes = {scope.table: scope for scope in agreed}
     return ReleaseDescription(
         dataset=str(release.dataset),
@@ -57,7 +61,8 @@ def release_description(
         manifest=release.manifest_digest,
         notes=release.notes,
         tables=tuple(
-            _table(release.dataset, table, scopes.get(table.name)) for table in release.tables
+            _table(release.dataset, table, scopes.get(table.name))
+            for table in (release.tables if tables else ())
         ),
     )
 

@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 
 from access_policies.vocabulary import Action, Audience
 from catalogue.address import DatasetAddress
-from catalogue.dataset import AccessRights
+from catalogue.dataset import AccessRights, Classification, Handling
 from connectors.errors import SourceInterrupted
 from connectors.source import Fetched
 from connectors.upload import Spool
@@ -93,10 +93,16 @@ def dataset_details(
     description: FromQuery[str] = "",
     licence: FromQuery[str] = "DATA_SHARE_AGREEMENT",
     access_rights: FromQuery[AccessRights] = AccessRights.INTERNAL,
+    classification: FromQuery[Classification] = Classification.OFFICIAL,
     official_sensitive: FromQuery[bool] = False,
+    handling: FromQuery[Handling | None] = None,
     visible_to: FromQuery[str] = "government",
 ) -> DatasetDetails:
-    """How the dataset is described at its first release."""
+    """How the dataset is described at its first release, and handled from this one on.
+
+    Raises AboveOfficial before any of the file is taken in.
+    """
+    classification.check_taken()
     check_lines(title=title, licence=licence)
     _check_texts(description)
     return DatasetDetails(
@@ -105,6 +111,7 @@ def dataset_details(
         licence=licence,
         access_rights=access_rights,
         official_sensitive=official_sensitive,
+        handling=handling,
         visible_to=_audience(visible_to),
     )
 

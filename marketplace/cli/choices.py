@@ -11,14 +11,23 @@ AudienceWord = Literal["government", "local_government", "researcher", "business
 ActionWord = Literal[
     "dataset:discover",
     "dataset:read_metadata",
+    "dataset:read_schema",
+    "dataset:preview",
     "dataset:query",
     "dataset:download",
     "dataset:publish",
     "agreement:request",
     "agreement:decide",
     "audit:read",
+    "organisation:administer",
     "marketplace:administer",
 ]
+
+StaffRoleWord = Literal["publisher", "owner", "deputy"]
+
+HandlingWord = Literal["none", "hmg_use_only"]
+
+ClassificationWord = Literal["OFFICIAL", "SECRET", "TOP_SECRET"]
 
 DataTypeWord = Literal["none", "personal", "special_category", "criminal_offence"]
 

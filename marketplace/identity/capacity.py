@@ -2,12 +2,15 @@
 
 A membership rests on a secondment where the person was seconded to the project (or to its host)
 during it; it opens nothing before that secondment begins and nothing once it has ended. While it
-lasts the person acts with the host's audience. Everyone else acts with their home's.
+lasts the person acts with the host's audience. Everyone else acts with their home's. Whoever would
+act as a researcher does so while their project is accredited, and else as one of the public.
+
+A role is held by appointment. A deputy acts while the owner in whose place they decide is one.
 """
 
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
@@ -15,12 +18,24 @@ from sqlalchemy import Connection
 from access_policies.vocabulary import Audience, Role
 from marketplace.clock import end_of_last_day, start_of_day
 from marketplace.errors import Unauthenticated
-from marketplace.identity import organisations, projects, secondments
+from marketplace.identity import appointments, organisations, people, projects, secondments
+from marketplace.identity.appointments import Appointment
 from marketplace.identity.people import Person
 from marketplace.identity.projects import Membership, Project
 from marketplace.identity.secondments import Secondment
 
-_Held = TypeVar("_Held", Membership, Secondment)
+
+class _Lasting(Protocol):
+    """What holds from a first to a last day: a membership, a secondment, an appointment."""
+
+    @property
+    def first_day(self) -> date: ...
+
+    @property
+    def last_day(self) -> date | None: ...
+
+
+_Held = TypeVar("_Held", bound=_Lasting)
 
 AudienceOf = Callable[[str], Audience]
 """The audience of an organisation by its name."""
@@ -29,11 +44,15 @@ AudienceOf = Callable[[str], Audience]
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """The effective audience, and the last day on which the person has it (none: no end known).
 
-    `changes_at` is the first moment to come at which a membership or secondment of theirs begins or
-    ends, so that the answer may be another; it is no later than `until`.
+    `organisation` is the one that they act for, `home` the one that employs them, `in_place_of` the
+    owner for whom a deputy decides. `changes_at` is the first moment to come at which something that
+    this rests on begins or ends, so that the answer may be another; it is no later than `until`.
     """
 
     audience: Audience
+    organisation: str
+    home: str
+    in_place_of: Person | None = None
     last_day: date | None = None
     changes_at: datetime | None = None
 
@@ -77,48 +96,128 @@ def as_member(
             _membership_over(held, project, now), next_step="Ask the lead of the project."
         )
     own, last_day = _own_audience(audience_of, person, project, membership, seconded, now)
-    return Capacity(
+    acting = Capacity(
         audience=max(own, project.audience),
+        organisation=project.organisation,
+        home=person.organisation,
         last_day=last_day,
         changes_at=_next_change((*held, *seconded), now),
     )
+    return _as_accredited(acting, project, now)
 
 
 def in_role(
     connection: Connection, person: Person, role: Role, organisation: str | None, *, now: datetime
 ) -> Capacity:
-    """How the person acts in a role now. Raises Unauthenticated where they left the organisation."""
-    at_home = organisation is None or organisation == person.organisation
-    seconded = () if at_home else secondments.of_person(connection, person.id)
-    return as_holder(person, role, organisation, seconded, _audiences(connection), now=now)
+    """How the person acts in a role now.
+
+    Raises Unauthenticated, with a sentence for the person, where they do not hold it now.
+    """
+
+    def owning(owner: str) -> tuple[Person, tuple[Appointment, ...]]:
+        held = appointments.held(connection, owner, Role.OWNER, organisation)
+        return people.get(connection, owner), held
+
+    return as_holder(
+        person,
+        (role, organisation),
+        appointments.held(connection, person.id, role, organisation),
+        secondments.of_person(connection, person.id),
+        owning,
+        _audiences(connection),
+        now=now,
+    )
 
 
 def as_holder(
     person: Person,
-    role: Role,
-    organisation: str | None,
+    post: tuple[Role, str | None],
+    named: tuple[Appointment, ...],
     seconded: Iterable[Secondment],
+    owning: Callable[[str], tuple[Person, tuple[Appointment, ...]]],
     audience_of: AudienceOf,
     *,
     now: datetime,
 ) -> Capacity:
-    """As `in_role`, from all of the person's secondments."""
-    if organisation is None or organisation == person.organisation:
-        return Capacity(audience=audience_of(person.organisation))
-    seconded = tuple(seconded)
-    secondment = _longest(
-        (held for held in seconded if held.host_organisation == organisation), now
+    """As `in_role`, from the person's appointments to it and all of their secondments.
+
+    `owning` gives an owner, by identifier, and their appointments as owner of the organisation.
+    """
+    role, organisation = post
+    appointment = _longest(named, now)
+    if appointment is None:
+        raise _not_named(named, role, organisation, now)
+    days: list[_Lasting] = [appointment]
+    bearing: list[_Lasting] = [*named]
+    owner = None
+    if appointment.in_place_of is not None:
+        owner, owned = owning(appointment.in_place_of)
+        days.append(_deputised(owned, owner, now))
+        bearing += owned
+    if organisation is not None and organisation != person.organisation:
+        seconded = tuple(seconded)
+        days.append(_hosted(seconded, role, organisation, now))
+        bearing += seconded
+    acts_for = organisation or person.organisation
+    ends = [one.last_day for one in days if one.last_day is not None]
+    return Capacity(
+        audience=audience_of(acts_for),
+        organisation=acts_for,
+        home=person.organisation,
+        in_place_of=owner,
+        last_day=min(ends, default=None),
+        changes_at=_next_change(bearing, now),
     )
-    if secondment is None:
+
+
+def _as_accredited(acting: Capacity, project: Project, now: datetime) -> Capacity:
+    """How far somebody acts as a researcher: while the project is accredited."""
+    if acting.audience is not Audience.RESEARCHER:
+        return acting
+    last_day = project.accredited_until
+    if last_day is None or now >= end_of_last_day(last_day):
+        return msgspec.structs.replace(acting, audience=Audience.PUBLIC)
+    ends = end_of_last_day(last_day)
+    return msgspec.structs.replace(
+        acting,
+        last_day=min(_end(acting.last_day), last_day),
+        changes_at=min(acting.changes_at or ends, ends),
+    )
+
+
+def _not_named(
+    named: tuple[Appointment, ...], role: Role, organisation: str | None, now: datetime
+) -> Unauthenticated:
+    of = f"{role} of {organisation}" if organisation else f"{role} of the marketplace"
+    asked = f"An administrator of {organisation}" if organisation else "The operator"
+    return Unauthenticated(
+        f"Your appointment as {of} {_when(named, now)}."
+        if named
+        else f"You are not named as {of}.",
+        next_step=f"{asked} names who holds that role.",
+    )
+
+
+def _deputised(owning: tuple[Appointment, ...], owner: Person, now: datetime) -> Appointment:
+    found = _longest(owning, now)
+    if found is None:
+        raise Unauthenticated(
+            f"{owner.name}, in whose place you decide, is not an owner now.",
+            next_step="An administrator of the organisation names owners and their deputies.",
+        )
+    return found
+
+
+def _hosted(
+    seconded: Iterable[Secondment], role: Role, organisation: str, now: datetime
+) -> Secondment:
+    found = _longest((held for held in seconded if held.host_organisation == organisation), now)
+    if found is None:
         raise Unauthenticated(
             f"You do not act for {organisation} now, so not as its {role} either.",
             next_step="Ask the operator, if your secondment should go on.",
         )
-    return Capacity(
-        audience=audience_of(organisation),
-        last_day=secondment.last_day,
-        changes_at=_next_change(seconded, now),
-    )
+    return found
 
 
 def _audiences(connection: Connection) -> AudienceOf:
@@ -170,12 +269,12 @@ def _longest(held: Iterable[_Held], now: datetime) -> _Held | None:
     return max(current, key=lambda one: _end(one.last_day), default=None)
 
 
-def _holds(held: Membership | Secondment, now: datetime) -> bool:
+def _holds(held: _Lasting, now: datetime) -> bool:
     begun = start_of_day(held.first_day) <= now
     return begun and (held.last_day is None or now < end_of_last_day(held.last_day))
 
 
-def _next_change(held: Iterable[Membership | Secondment], now: datetime) -> datetime | None:
+def _next_change(held: Iterable[_Lasting], now: datetime) -> datetime | None:
     days = list(held)
     edges = [start_of_day(one.first_day) for one in days]
     edges += [end_of_last_day(one.last_day) for one in days if one.last_day is not None]
@@ -189,7 +288,7 @@ def _membership_over(held: Iterable[Membership], project: Project, now: datetime
     return f"Your membership of {project.name} {_when(known, now)}."
 
 
-def _when(held: Iterable[Membership | Secondment], now: datetime) -> str:
+def _when(held: Iterable[_Lasting], now: datetime) -> str:
     to_come = [one.first_day for one in held if start_of_day(one.first_day) > now]
     if to_come:
         return f"begins on {_written(min(to_come))}"

@@ -1,12 +1,12 @@
 """Everybody, and every capacity in which each acts, at one moment of the history.
 
 A member acts in a project while the membership lasts, whether or not a token was given out for it;
-a role is held by whoever has a live token for it, since nothing else says so. What a capacity opens
-follows the same rules as a single caller's (`capacity`).
+a role is held by appointment, likewise. What a capacity opens follows the same rules as a single
+caller's (`capacity`).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import NamedTuple, TypeVar
 
@@ -18,12 +18,13 @@ from access_policies.history import ABSENT, TODAY, Kind, Past
 from access_policies.vocabulary import Audience, Role, Subject
 from marketplace.errors import Unauthenticated
 from marketplace.identity import capacity, organisations, people, projects, records, tokens
+from marketplace.identity.appointments import Appointment
 from marketplace.identity.capacity import Capacity
 from marketplace.identity.people import Person
 from marketplace.identity.projects import Membership, Project
 from marketplace.identity.secondments import Secondment
 
-Held = TypeVar("Held", Membership, Secondment)
+Held = TypeVar("Held", Membership, Secondment, Appointment)
 
 
 class Post(NamedTuple):
@@ -61,18 +62,35 @@ class _Registers(NamedTuple):
     """What capacities follow from, of one person or of all."""
 
     people: tuple[Person, ...]
+    everybody: Mapping[str, Person]
     projects: Mapping[str, Project]
     audiences: Mapping[str, Audience]
     memberships: Mapping[str, list[Membership]]
     secondments: Mapping[str, list[Secondment]]
-    roles: Mapping[str, Mapping[Post, datetime]]
+    appointments: Mapping[str, list[Appointment]]
+
+    def roles_of(self, person: str) -> dict[tuple[Role, str | None], tuple[Appointment, ...]]:
+        """The appointments of a person, by what they are to."""
+        found: defaultdict[tuple[Role, str | None], list[Appointment]] = defaultdict(list)
+        for one in self.appointments.get(person, ()):
+            found[(one.role, one.organisation)].append(one)
+        return {post: tuple(named) for post, named in found.items()}
+
+    def owning(
+        self, organisation: str | None
+    ) -> Callable[[str], tuple[Person, tuple[Appointment, ...]]]:
+        """Finds an owner of the organisation and their appointments as such."""
+        return lambda owner: (
+            self.everybody[owner],
+            self.roles_of(owner).get((Role.OWNER, organisation), ()),
+        )
 
 
 def take(
     connection: Connection, *, now: datetime, person: Person | None = None, past: Past = TODAY
 ) -> tuple[Acting, ...]:
     """Every capacity of everybody, or of one person, at a moment; the people in order of name."""
-    registers = _read(connection, person, past, now)
+    registers = _read(connection, person, past)
     return tuple(acting for one in registers.people for acting in _of_person(one, registers, now))
 
 
@@ -89,19 +107,17 @@ def _of_person(person: Person, registers: _Registers, now: datetime) -> Iterator
         except Unauthenticated:
             continue
         names = tokens.names_in(name, person.id)
-        yield _acting(person, Post(project=name), names, project.purpose, found, found.until)
-    for post, expires_at in sorted(registers.roles.get(person.id, {}).items(), key=str):
-        if post.role is None:
-            continue
+        yield _acting(person, Post(project=name), names, project.purpose, found)
+    for post, named in sorted(registers.roles_of(person.id).items(), key=str):
+        role, organisation = post
         try:
             found = capacity.as_holder(
-                person, post.role, post.organisation, seconded, audience_of, now=now
+                person, post, named, seconded, registers.owning(organisation), audience_of, now=now
             )
         except Unauthenticated:
             continue
-        until = min(expires_at, found.until) if found.until else expires_at
-        names = {principals.role(post.role, post.organisation)}
-        yield _acting(person, post, names, "", found, until)
+        names = {principals.role(role, organisation)}
+        yield _acting(person, Post(role=role, organisation=organisation), names, "", found)
 
 
 def _acting(
@@ -110,28 +126,39 @@ def _acting(
     names: set[str],
     purpose: str,
     found: Capacity,
-    until: datetime | None,
 ) -> Acting:
     return Acting(
         person=person,
         post=post,
         subject=tokens.subject_of(person.id, names, found),
         purpose=purpose,
-        until=until,
+        until=found.until,
     )
 
 
-def _read(connection: Connection, person: Person | None, past: Past, now: datetime) -> _Registers:
+def _read(connection: Connection, person: Person | None, past: Past) -> _Registers:
     memberships = _rows(connection, records.memberships, Membership, person)
     secondments = _rows(connection, records.secondments, Secondment, person)
+    # Also of one person's deputising: whether the owner in whose place they act is one.
+    appointments = _rows(connection, records.appointments, Appointment, None)
+    every = people.list_all(connection)
     return _Registers(
-        people=people.list_all(connection) if person is None else (person,),
-        projects={one.name: one for one in projects.list_all(connection)},
+        people=every if person is None else (person,),
+        everybody={one.id: one for one in every},
+        projects={one.name: _project(one, past) for one in projects.list_all(connection)},
         audiences={one.name: one.audience for one in organisations.list_all(connection)},
         memberships=_by_person(_then(memberships, Kind.MEMBERSHIP, past)),
         secondments=_by_person(_then(secondments, Kind.SECONDMENT, past)),
-        roles=_roles(connection, person, past, now),
+        appointments=_by_person(_then(appointments, Kind.APPOINTMENT, past)),
     )
+
+
+def _project(project: Project, past: Past) -> Project:
+    """With the accreditation that it had."""
+    today = project.accredited_until.isoformat() if project.accredited_until else None
+    then = past.was(Kind.ACCREDITATION, project.name, today)
+    until = None if then is None or then is ABSENT else date.fromisoformat(then)
+    return msgspec.structs.replace(project, accredited_until=until)
 
 
 def _rows(
@@ -161,23 +188,4 @@ def _by_person(rows: Iterable[Held]) -> dict[str, list[Held]]:
     held: defaultdict[str, list[Held]] = defaultdict(list)
     for row in rows:
         held[row.person].append(row)
-    return held
-
-
-def _roles(
-    connection: Connection, person: Person | None, past: Past, now: datetime
-) -> dict[str, dict[Post, datetime]]:
-    """The roles of each person, until the last of their tokens for it expires."""
-    table = records.tokens
-    query = select(table).where(
-        table.c.role.is_not(None), table.c.created_at <= now, table.c.expires_at > now
-    )
-    if person is not None:
-        query = query.where(table.c.person == person.id)
-    held: defaultdict[str, dict[Post, datetime]] = defaultdict(dict)
-    for token in connection.execute(query):
-        if past.was(Kind.TOKEN, token.id, token.revoked_at) is None:
-            post = Post(role=Role(token.role), organisation=token.organisation)
-            theirs = held[token.person]
-            theirs[post] = max(token.expires_at, theirs.get(post, token.expires_at))
     return held

@@ -46,6 +46,13 @@ def get(connection: Connection, identifier: str) -> Person:
     return msgspec.convert(row, Person, from_attributes=True)
 
 
+def find(connection: Connection, named: str) -> Person:
+    """The person of that e-mail address or identifier. Raises UnknownRecord."""
+    if not named.isprintable():
+        raise UnknownRecord("There is no such person.")
+    return find_by_email(connection, named) or get(connection, named)
+
+
 def find_by_email(connection: Connection, email: str) -> Person | None:
     """The person with that e-mail address, in whatever case, if there is one."""
     query = select(people).where(people.c.email == email.strip().lower())

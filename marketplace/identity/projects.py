@@ -83,7 +83,8 @@ def list_all(connection: Connection) -> tuple[Project, ...]:
 def accredit(connection: Connection, name: str, *, until: date | None) -> None:
     """Set or end a research project's accreditation. Raises UnknownRecord."""
     revision.advance(connection)
-    get(connection, name)
+    before = get(connection, name).accredited_until
+    history.note(connection, Kind.ACCREDITATION, {name: before})
     changed = update(projects).where(projects.c.name == name).values(accredited_until=until)
     connection.execute(changed)
 

@@ -1,4 +1,4 @@
-"""The tables of organisations, people, projects, memberships, secondments and tokens."""
+"""The tables of organisations, people, projects, memberships, secondments, appointments and tokens."""
 
 from sqlalchemy import (
     CheckConstraint,
@@ -77,6 +77,22 @@ secondments = Table(
     Column("last_day", Date, nullable=False),
     CheckConstraint("(host_organisation IS NULL) <> (host_project IS NULL)", name="one_host"),
     Index(None, "person"),
+)
+
+# A role in an organisation, or in the marketplace as a whole. Deputies stand in an owner's place.
+appointments = Table(
+    "appointments",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(32), ForeignKey("people.id"), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("organisation", String(63), ForeignKey("organisations.name")),
+    Column("in_place_of", String(32), ForeignKey("people.id")),
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date),
+    CheckConstraint("(role = 'deputy') = (in_place_of IS NOT NULL)", name="deputy_of_one"),
+    Index(None, "person"),
+    Index(None, "organisation"),
 )
 
 # The secret itself is never kept: `digest` is its SHA-256, in hexadecimal.

@@ -9,11 +9,11 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
 
-from access_policies import history, principals, revision, standing
-from access_policies.history import Kind
+from access_policies import principals, revision, standing
 from access_policies.vocabulary import Role, Subject
+from marketplace.clock import LONDON
 from marketplace.errors import RequestMalformed, Unauthenticated, UnknownRecord, WrongProject
-from marketplace.identity import capacity, organisations, people, projects
+from marketplace.identity import appointments, capacity, organisations, people, projects
 from marketplace.identity.capacity import Capacity
 from marketplace.identity.people import Person
 from marketplace.identity.principal import Principal
@@ -53,8 +53,8 @@ def issue_token(
 ) -> tuple[str, TokenRecord]:
     """Make a token for a person in one project, or in one role, and return its secret.
 
-    Publishers and owners are so for an organisation, operators and auditors for the marketplace.
-    The first token of a role writes the rules that the role stands on. Raises RequestMalformed,
+    The first token of a role writes the rules that the role stands on, and names the person to it
+    from today where they never were; a deputy is named before. Raises RequestMalformed,
     UnknownRecord.
     """
     people.get(connection, person)
@@ -66,6 +66,7 @@ def issue_token(
     if role is not None:
         if organisation is not None:
             organisations.get(connection, organisation)
+        _ensure_named(connection, person, role, organisation, now)
         standing.ensure_role(connection, role, organisation)
     secret = _PREFIX + secrets.token_urlsafe(_BYTES)
     record = TokenRecord(
@@ -119,8 +120,6 @@ def revoke_token(connection: Connection, identifier: str, *, now: datetime) -> N
     found = _find(connection, theirs)
     if found is None:
         raise UnknownRecord("There is no such token.")
-    if found.revoked_at is None:
-        history.note(connection, Kind.TOKEN, {identifier: None})
     first = update(tokens).where(theirs, tokens.c.revoked_at.is_(None))
     connection.execute(first.values(revoked_at=now))
 
@@ -144,11 +143,27 @@ def list_tokens(connection: Connection, *, person: str | None = None) -> tuple[T
 def _check_one_purpose(project: str | None, role: Role | None, organisation: str | None) -> None:
     if (project is None) == (role is None):
         raise RequestMalformed("A token is for exactly one project, or for one role.")
-    if (organisation is not None) != (role in standing.ORGANISATION_ROLES):
+    if role is not None:
+        appointments.check_place(role, organisation)
+    elif organisation is not None:
+        raise RequestMalformed("A token for a project is for no other organisation than its own.")
+
+
+def _ensure_named(
+    connection: Connection, person: str, role: Role, organisation: str | None, now: datetime
+) -> None:
+    today = now.astimezone(LONDON).date()
+    held = appointments.held(connection, person, role, organisation)
+    if any(one.last_day is None or one.last_day >= today for one in held):
+        return
+    if held or role is Role.DEPUTY:
         raise RequestMalformed(
-            "Publishers and owners act for one organisation; projects, operators and auditors are "
-            "named without one."
+            f"That person is not named as {role} now.",
+            next_step="Name them first: marketplace staff appoint, or marketplace admin role add.",
         )
+    appointments.appoint(
+        connection, person=person, role=role, organisation=organisation, first_day=today
+    )
 
 
 def _principal(connection: Connection, row: Row[*tuple[Any, ...]], now: datetime) -> Principal:
@@ -196,6 +211,7 @@ def _in_role(
         token_id=token.id,
         role=token.role,
         organisation=token.organisation,
+        in_place_of=held.in_place_of,
         subject=subject_of(person.id, {principals.role(token.role, token.organisation)}, held),
         valid_until=_earlier(token, held.until),
         changes_at=_earlier(token, held.changes_at),
@@ -209,11 +225,16 @@ def names_in(project: str, person: str) -> set[str]:
 
 def subject_of(person: str, names: set[str], held: Capacity) -> Subject:
     """A person under the names of what they act in, beside their own and their audiences'."""
-    own = {principals.person(person)}
+    own = {
+        principals.person(person),
+        principals.organisation(held.organisation),
+        principals.employer(held.home),
+    }
     return Subject(
         person=person,
         principals=frozenset(own | names | principals.audiences_of(held.audience)),
         audience=held.audience,
+        organisation=held.organisation,
     )
 
 

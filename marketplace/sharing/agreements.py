@@ -17,13 +17,17 @@ from access_policies.decision import (
     RestrictTo,
 )
 from access_policies.rules import DATA_ACTIONS, GrantKind, Rule
+from access_policies.standing import LISTED
 from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
-from marketplace.clock import end_of_last_day
+from marketplace.clock import LONDON, end_of_last_day
 from marketplace.errors import UnknownRecord
 from marketplace.identity.projects import Project
-from marketplace.sharing.records import agreements
+from marketplace.sharing.records import agreements, extensions
 from marketplace.sharing.scopes import Scope
+
+WARNED_DAYS_BEFORE = (1, 7, 30)
+"""From so many days before the last one on, whoever looks at an agreement is warned."""
 
 
 class AgreementState(StrEnum):
@@ -51,10 +55,21 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     result_limit: LimitResult | None = None
 
 
+class Extension(msgspec.Struct, frozen=True, kw_only=True):
+    """One time that the last day of an agreement was moved: from, to, by whom, when and why."""
+
+    before: date
+    after: date
+    by: str
+    at: datetime
+    why: str
+
+
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """One project over one dataset, until the midnight in London that ends `last_day`.
 
-    `suspended_by` says what the newest release no longer has of what was agreed.
+    `suspended_by` says what the newest release no longer has of what was agreed. `extensions` are in
+    the order in which they were made.
     """
 
     id: str
@@ -70,6 +85,17 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     end_reason: str = ""
     suspended_by: tuple[str, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+
+    def ends_within(self, now: datetime) -> int | None:
+        """Within how many of the days that are warned of it ends: 1, 7 or 30; else None.
+
+        Days are those of London: one that ends today or tomorrow ends within 1.
+        """
+        if self.ended_as is not None or now >= self.ends_at:
+            return None
+        left = (self.last_day - now.astimezone(LONDON).date()).days
+        return min((days for days in WARNED_DAYS_BEFORE if left <= days), default=None)
 
     def state(self, now: datetime) -> AgreementState:
         """How the agreement stands at that moment."""
@@ -116,6 +142,41 @@ def make(
     return agreement, replaced
 
 
+def extend(
+    connection: Connection,
+    agreement: Agreement,
+    project: Project,
+    last_day: date,
+    notes: tuple[str, ...],
+    why: str,
+    *,
+    by: str,
+    now: datetime,
+) -> Agreement:
+    """Move the last day of an agreement in force, and keep what it was.
+
+    Its rules end and others follow in the same second under the same grant, so that what runs under
+    it goes on. The caller advances the revision.
+    """
+    made = Extension(before=agreement.last_day, after=last_day, by=by, at=now, why=why)
+    extended = msgspec.structs.replace(
+        agreement,
+        last_day=last_day,
+        ends_at=end_of_last_day(last_day),
+        terms=msgspec.structs.replace(agreement.terms, notes=notes),
+        extensions=(*agreement.extensions, made),
+    )
+    number = len(extended.extensions)
+    row = msgspec.structs.asdict(made) | {"agreement": agreement.id, "number": number}
+    connection.execute(insert(extensions).values(row))
+    changed = {name: _row(extended)[name] for name in ("last_day", "ends_at", "terms")}
+    connection.execute(update(agreements).where(agreements.c.id == agreement.id).values(changed))
+    rules.end(connection, grant_of(agreement.id), now=now)
+    for rule in rules_of(extended, project):
+        rules.write(connection, rule)
+    return extended
+
+
 def end(
     connection: Connection, agreement: Agreement, how: AgreementState, why: str, *, now: datetime
 ) -> Agreement:
@@ -133,7 +194,8 @@ def rules_of(agreement: Agreement, project: Project) -> Iterator[Rule]:
     """The rules that an agreement is enforced by.
 
     They are for its project's purpose and reach no audience less trusted than the project's: a
-    member who falls back to a company's audience, because a secondment ended, is not covered.
+    member who falls back to a company's audience, because a secondment ended, is not covered. Whoever
+    may query may see the first rows. After an extension the rules have names of their own.
     """
     terms = agreement.terms
     bound: tuple[Obligation, ...] = (
@@ -141,16 +203,22 @@ def rules_of(agreement: Agreement, project: Project) -> Iterator[Rule]:
         LimitOutput(tier=terms.output_tier),
         *([terms.result_limit] if terms.result_limit is not None else []),
     )
+    begins, named = agreement.made_at, grant_of(agreement.id)
+    if agreement.extensions:
+        begins, named = agreement.extensions[-1].at, f"{named}/{len(agreement.extensions)}"
+    actions = [*LISTED, *terms.actions]
+    if Action.QUERY in terms.actions and Action.PREVIEW not in terms.actions:
+        actions.append(Action.PREVIEW)
     subjects = [principals.member(project.name, person) for person in terms.people]
     for subject in subjects or [principals.project(project.name)]:
-        for action in (Action.DISCOVER, Action.READ_METADATA, *terms.actions):
+        for action in actions:
             yield Rule(
-                id=f"{grant_of(agreement.id)}/{subject}/{action}",
+                id=f"{named}/{subject}/{action}",
                 subject=subject,
                 dataset=str(agreement.dataset),
                 action=action,
                 purpose=project.purpose,
-                nbf=rules.epoch(agreement.made_at),
+                nbf=rules.epoch(begins),
                 exp=rules.epoch(agreement.ends_at),
                 stage=project.audience,
                 grant=grant_of(agreement.id),
@@ -171,7 +239,7 @@ def in_force(connection: Connection, project: str, dataset: DatasetAddress) -> A
         agreements.c.ended_as.is_(None),
     )
     row = connection.execute(query.with_for_update()).mappings().one_or_none()
-    return None if row is None else _agreement(row)
+    return None if row is None else _agreement(connection, row)
 
 
 def read(connection: Connection, identifier: str) -> Agreement:
@@ -182,7 +250,7 @@ def read(connection: Connection, identifier: str) -> Agreement:
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise unknown(identifier)
-    return _agreement(row)
+    return _agreement(connection, row)
 
 
 def list_all(connection: Connection, *, project: str | None = None) -> tuple[Agreement, ...]:
@@ -190,7 +258,7 @@ def list_all(connection: Connection, *, project: str | None = None) -> tuple[Agr
     query = select(agreements).order_by(agreements.c.made_at.desc(), agreements.c.id)
     if project is not None:
         query = query.where(agreements.c.project == project)
-    return tuple(_agreement(row) for row in connection.execute(query).mappings())
+    return tuple(_agreement(connection, row) for row in connection.execute(query).mappings().all())
 
 
 def active_over(
@@ -202,7 +270,7 @@ def active_over(
         agreements.c.ended_as.is_(None),
         agreements.c.ends_at > now,
     )
-    return tuple(_agreement(row) for row in connection.execute(query).mappings())
+    return tuple(_agreement(connection, row) for row in connection.execute(query).mappings().all())
 
 
 def unknown(identifier: str) -> UnknownRecord:
@@ -228,7 +296,7 @@ def _row(agreement: Agreement) -> dict[str, object]:
     }
 
 
-def _agreement(row: RowMapping) -> Agreement:
+def _agreement(connection: Connection, row: RowMapping) -> Agreement:
     return Agreement(
         id=row["id"],
         request=row["request"],
@@ -242,4 +310,12 @@ def _agreement(row: RowMapping) -> Agreement:
         ended_as=AgreementState(row["ended_as"]) if row["ended_as"] else None,
         ended_at=row["ended_at"],
         end_reason=row["end_reason"],
+        extensions=_extensions(connection, row["id"]),
     )
+
+
+def _extensions(connection: Connection, agreement: str) -> tuple[Extension, ...]:
+    of_agreement = extensions.c.agreement == agreement
+    query = select(extensions).where(of_agreement).order_by(extensions.c.number)
+    rows = connection.execute(query)
+    return tuple(msgspec.convert(row, Extension, from_attributes=True) for row in rows)

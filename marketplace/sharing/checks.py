@@ -16,9 +16,10 @@ from marketplace.clock import LONDON
 from marketplace.discovery import unknown
 from marketplace.errors import AccessDenied, InvalidSharing
 from marketplace.identity import projects
+from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
 from marketplace.sharing import bounds, legal, narrowing, remaining, scopes
-from marketplace.sharing.agreements import Terms
+from marketplace.sharing.agreements import Agreement, Terms
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.requests import ShareRequest
 from marketplace.sharing.scopes import Scope
@@ -111,6 +112,45 @@ def of_approval(
     )
 
 
+def of_extension(
+    connection: Connection,
+    project: Project,
+    request: ShareRequest,
+    agreement: Agreement,
+    last_day: date,
+    *,
+    now: datetime,
+) -> tuple[str, ...]:
+    """A sentence for everyone who drops off before the later last day.
+
+    Raises InvalidSharing where the agreement cannot go on until then.
+    """
+    faults = []
+    if agreement.ended_as is not None or now >= agreement.ends_at:
+        faults.append("The agreement has ended: a new request is needed.")
+    if last_day <= agreement.last_day:
+        faults.append(
+            f"It lasts until {agreement.last_day:%d %B %Y} already: give a later day, or revoke it."
+        )
+    contracts = contracts_of(connection, agreement.dataset)
+    gone = scopes.gone_from(agreement.terms.scope, contracts)
+    faults += gone
+    if not gone:
+        until_then = msgspec.structs.replace(request.draft, last_day=last_day)
+        findings = _findings(project, until_then, agreement.terms.scope, contracts, now)
+        faults += [finding.sentence for finding in findings if finding.refuses]
+    if faults:
+        raise InvalidSharing(
+            "The agreement cannot be extended so.",
+            next_step="Put right what is listed, or let the project make a new request.",
+            lines=bounds.few(faults),
+        )
+    members = remaining.members_now(connection, project, now)
+    people = agreement.terms.people
+    reached = tuple(one for one in members if not people or one.person.id in people)
+    return remaining.notes_on(reached, last_day)
+
+
 def of_offer(
     connection: Connection,
     places: Places,
@@ -144,10 +184,18 @@ def of_offer(
 
 
 def not_an_asker(
-    connection: Connection, request: ShareRequest, person: str, *, now: datetime
+    connection: Connection, request: ShareRequest, principal: Principal, *, now: datetime
 ) -> None:
-    """Raise AccessDenied for whoever is on the asking side of a request, or was while it ran."""
-    if person not in request.submitted_by and not _was_member(connection, request, person, now):
+    """Raise AccessDenied for whoever is on the asking side of a request, or was while it ran.
+
+    So is the deputy of an owner who is.
+    """
+    owner = principal.in_place_of
+    deciding = (principal.person_id, *([owner.id] if owner is not None else []))
+    if not any(
+        person in request.submitted_by or _was_member(connection, request, person, now)
+        for person in deciding
+    ):
         return
     raise AccessDenied(
         f"Whoever asked for data does not decide on it, nor does a member of {request.project}.",

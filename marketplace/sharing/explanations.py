@@ -10,12 +10,16 @@ from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
 from access_policies.explain import Explanation
 from access_policies.rules import GrantKind
-from access_policies.vocabulary import Action, Environment, Resource, Subject
+from access_policies.sentences import AUDIENCES
+from access_policies.vocabulary import Action, Authority, Environment, Resource, Subject
+from marketplace import enforcement
+from marketplace.clock import LONDON
 from marketplace.errors import Unauthenticated, UnknownRecord
 from marketplace.identity import capacity, people, projects, tokens
 from marketplace.identity.principal import Principal
-from marketplace.sharing import agreements
+from marketplace.sharing import agreements, stops
 from marketplace.sharing.agreements import AgreementState
+from marketplace.sharing.stops import Stop
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,10 +39,8 @@ def of_member(connection: Connection, person: str, project: str, *, now: datetim
 
     Raises UnknownRecord, and Unauthenticated where they do not act in it.
     """
-    if not (person.isprintable() and project.isprintable()):
-        raise UnknownRecord("There is no such person or project.")
-    found = people.find_by_email(connection, person) or people.get(connection, person)
-    within = projects.find(connection, project)
+    found = people.find(connection, person)
+    within = projects.find(connection, project) if project.isprintable() else None
     if within is None:
         raise UnknownRecord(f"There is no project {project[:63]!r}.")
     held = capacity.in_project(connection, found, within, now=now)
@@ -58,15 +60,59 @@ def why(
     now: datetime,
 ) -> Explanation:
     """Explain a decision on a dataset; where an agreement was revoked, with its owner's reason."""
+    ceiling = enforcement.handling_ceiling(connection, dataset)
     told = explain.why(
         connection,
         decision_point,
         about.subject,
         action,
-        Resource(dataset=dataset, stage=rules.stage(connection, dataset)),
+        Resource(dataset=dataset, stage=min(rules.stage(connection, dataset), ceiling)),
         Environment(now=now, stage=rules.stage(connection, rules.ANY), purpose=about.purpose),
     )
-    return _with_revocation(connection, told)
+    stopped = of_stopped(connection, told.decision, everywhere=False)
+    return stopped or _with_revocation(connection, told)
+
+
+def of_stopped(
+    connection: Connection, decision: Decision, *, everywhere: bool = True
+) -> Explanation | None:
+    """Who stopped what was refused, when, why, and whom to ask; None where a stop did not decide it.
+
+    With `everywhere` only a stop that is about no dataset is told: it says of none that it is there.
+    """
+    stop = stops.behind(connection, decision)
+    if stop is None or (everywhere and stop.dataset != rules.ANY):
+        return None
+    london = stop.made_at.astimezone(LONDON)
+    who, asked = _STOPPED_BY[stop.authority]
+    sentence = (
+        f"{who} stopped {_stopped(stop)} on {london.day} {london:%B %Y}. "
+        f"The reason given: {stop.reason}"
+    )
+    return Explanation(
+        decision=decision, sentence=sentence, obstacles=(sentence,), ask=f"Ask {asked} about it."
+    )
+
+
+_STOPPED_BY = {
+    Authority.OWNER: ("An owner of the dataset", "the owner"),
+    Authority.ORGANISATION: ("The organisation of the dataset", "an administrator of it"),
+    Authority.MARKETPLACE: ("An operator of the marketplace", "the operator"),
+}
+
+
+def _stopped(stop: Stop) -> str:
+    """What was closed, and to whom, as the object of a sentence."""
+    what = "everything" if stop.dataset == rules.ANY else f"the data of {stop.dataset}"
+    party = stop.party
+    if party.audience is not None:
+        audience = AUDIENCES[party.audience]
+        return f"{what} for {audience} and every less trusted audience"
+    if party.organisation is not None:
+        return f"{what} for everybody who acts for {party.organisation} or is employed there"
+    if party.project is not None:
+        return f"{what} for the project {party.project}"
+    return f"{what} for one person" if party.person is not None else f"{what} for everybody"
 
 
 def _with_revocation(connection: Connection, told: Explanation) -> Explanation:

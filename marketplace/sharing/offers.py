@@ -29,6 +29,11 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     made_at: datetime
     ended_at: datetime | None = None
 
+    def in_force(self, now: datetime) -> bool:
+        """Whether it is open at that moment."""
+        over = self.last_day is not None and now >= end_of_last_day(self.last_day)
+        return self.ended_at is None and not over
+
 
 def make(
     connection: Connection,
@@ -84,8 +89,17 @@ def read(connection: Connection, identifier: str) -> Offer:
     return _offer(row)
 
 
+def list_all(connection: Connection) -> tuple[Offer, ...]:
+    """Every offer, newest first, ended ones too."""
+    ordered = select(offers).order_by(offers.c.made_at.desc(), offers.c.id)
+    return tuple(_offer(row) for row in connection.execute(ordered).mappings())
+
+
 def _unknown(identifier: str) -> UnknownRecord:
-    return UnknownRecord(f"There is no standing offer {identifier[:32]!r}.")
+    return UnknownRecord(
+        f"There is no standing offer {identifier[:32]!r}.",
+        next_step="List them with: marketplace offers.",
+    )
 
 
 def _offer(row: RowMapping) -> Offer:

@@ -1,4 +1,4 @@
-"""The tables of requests and their history, agreements and standing offers."""
+"""The tables of requests and agreements with their history, of standing offers and of stops."""
 
 from sqlalchemy import (
     Column,
@@ -83,6 +83,19 @@ Index(
     postgresql_where=text("ended_as IS NULL"),
 )
 
+# Each extension of an agreement, whose own row has the last day as it is.
+extensions = Table(
+    "agreement_extensions",
+    metadata,
+    Column("agreement", String(32), ForeignKey("agreements.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("before", Date, nullable=False),
+    Column("after", Date, nullable=False),
+    Column("by", String(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("why", Text, nullable=False),
+)
+
 offers = Table(
     "standing_offers",
     metadata,
@@ -94,5 +107,25 @@ offers = Table(
     Column("made_by", String(32), nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
+    Index(None, "dataset"),
+)
+
+# What was closed: a dataset, all of an organisation or everything (`dataset`), to one party or all.
+stops = Table(
+    "stops",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("authority", String(16), nullable=False),
+    Column("dataset", String(127), nullable=False),
+    Column("audience", SmallInteger),
+    Column("organisation", String(63)),
+    Column("project", String(63)),
+    Column("person", String(32)),
+    Column("reason", Text, nullable=False),
+    Column("made_by", String(32), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("ended_by", String(32)),
+    Column("ended_at", UtcDateTime),
+    Column("end_reason", Text, nullable=False, server_default=""),
     Index(None, "dataset"),
 )

@@ -165,7 +165,7 @@ def move(
         before=request.state,
         after=after,
         by=principal.person_id,
-        by_name=principal.person_name,
+        by_name=_name_of(principal),
         at=now,
         why=why,
     )
@@ -230,6 +230,12 @@ def _request(connection: Connection, row: RowMapping) -> ShareRequest:
         asked_at=row["asked_at"],
         moves=tuple(msgspec.convert(step, Move, from_attributes=True) for step in history),
     )
+
+
+def _name_of(principal: Principal) -> str:
+    if principal.in_place_of is None:
+        return principal.person_name
+    return f"{principal.person_name}, deputy of {principal.in_place_of.name}"
 
 
 def _words(state: RequestState) -> str:

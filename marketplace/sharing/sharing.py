@@ -5,6 +5,7 @@ does together with its rules and its audit entry, or nothing.
 """
 
 from collections.abc import Callable
+from datetime import date
 
 import msgspec
 from sqlalchemy import Connection
@@ -159,9 +160,7 @@ class Sharing:
     def revoke(self, principal: Principal, agreement_id: str, reason: str) -> Agreement:
         """End an agreement at once; a running stream under it is cut. Owners do this."""
         with self._steps.begin(principal, changes_policy=True) as step:
-            agreement = agreements.read(step.connection, agreement_id)
-            if not step.oversees(agreement.dataset) and not step.is_own(agreement.project):
-                raise agreements.unknown(agreement_id)
+            agreement = self._overseen(step, agreement_id)
             step.check_owner(agreement.dataset)
             checks.reason_given(reason)
             if agreement.ended_as is not None:
@@ -177,6 +176,43 @@ class Sharing:
             }
             step.record(EntryKind.AGREEMENT_ENDED, facts, reason)
         return agreement
+
+    def extend(
+        self, principal: Principal, agreement_id: str, last_day: date, reason: str
+    ) -> Agreement:
+        """Let an agreement in force last longer, with the same terms; owners do this.
+
+        It stays the one agreement of its project over the dataset, keeps what its last day was, and
+        what runs under it goes on. Raises InvalidSharing, AccessDenied, UnknownRecord.
+        """
+        with self._steps.begin(principal, changes_policy=True) as step:
+            agreement = self._overseen(step, agreement_id)
+            request = requests.read(step.connection, agreement.request)
+            self._check_mover(step, request, Mover.OWNER)
+            checks.reason_given(reason)
+            project = projects.get(step.connection, agreement.project)
+            notes = checks.of_extension(
+                step.connection, project, request, agreement, last_day, now=step.now
+            )
+            extended = agreements.extend(
+                step.connection,
+                agreement,
+                project,
+                last_day,
+                notes,
+                reason,
+                by=step.principal.person_id,
+                now=step.now,
+            )
+            facts: dict[str, Fact] = {
+                "agreement": agreement.id,
+                "project": agreement.project,
+                "dataset": str(agreement.dataset),
+                "before": agreement.last_day.isoformat(),
+                "last_day": last_day.isoformat(),
+            }
+            step.record(EntryKind.AGREEMENT_EXTENDED, facts, reason)
+        return extended
 
     def agreements(self, principal: Principal) -> tuple[Agreement, ...]:
         """The caller's project's agreements, or those that the caller's role oversees."""
@@ -264,7 +300,10 @@ class Sharing:
         project: str | None,
     ) -> Explanation:
         if not step.may_know_of(dataset):
-            raise unknown_dataset(str(dataset))
+            stopped = explanations.of_stopped(step.connection, step.decide(action, dataset))
+            if stopped is None:
+                raise unknown_dataset(str(dataset))
+            return stopped
         try:
             about = self._about(step, dataset, person, project)
         except Unauthenticated as absence:
@@ -294,10 +333,16 @@ class Sharing:
             raise requests.unknown(request_id)
         return request
 
+    def _overseen(self, step: Step, agreement_id: str) -> Agreement:
+        agreement = agreements.read(step.connection, agreement_id)
+        if not step.oversees(agreement.dataset) and not step.is_own(agreement.project):
+            raise agreements.unknown(agreement_id)
+        return agreement
+
     def _check_mover(self, step: Step, request: ShareRequest, mover: Mover) -> None:
         if mover is Mover.OWNER:
             step.check_owner(request.dataset)
-            checks.not_an_asker(step.connection, request, step.principal.person_id, now=step.now)
+            checks.not_an_asker(step.connection, request, step.principal, now=step.now)
         elif not step.is_own(request.project):
             raise AccessDenied(
                 f"Only the project {request.project} can do that with its request.",

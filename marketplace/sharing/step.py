@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from access_policies import revision, rules
+from access_policies import revision
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
 from access_policies.vocabulary import Action
@@ -56,9 +56,9 @@ class Step:
         """Whether the caller acts in that project."""
         return self.principal.project == project
 
-    def allows(self, action: Action, dataset: DatasetAddress) -> bool:
-        """Whether the caller may do that to a dataset."""
-        return self._decide(action, str(dataset)).allowed
+    def allows(self, action: Action, dataset: DatasetAddress | str) -> bool:
+        """Whether the caller may do that to a dataset, to all of an organisation, or to all there is."""
+        return self.decide(action, dataset).allowed
 
     def oversees(self, dataset: DatasetAddress) -> bool:
         """Whether the caller decides on a dataset or audits it."""
@@ -83,13 +83,8 @@ class Step:
 
     def check_owner(self, dataset: DatasetAddress) -> None:
         """Raise AccessDenied unless the caller decides on requests for the dataset."""
-        decision = self._decide(Action.DECIDE_REQUEST, str(dataset))
+        decision = self.decide(Action.DECIDE_REQUEST, dataset)
         enforcement.require(decision, next_step=f"An owner at {dataset.organisation} can do this.")
-
-    def check_operator(self) -> None:
-        """Raise AccessDenied unless the caller administers the marketplace."""
-        decision = self._decide(Action.ADMINISTER, rules.ANY)
-        enforcement.require(decision, next_step="An operator of the marketplace can do this.")
 
     def record(self, kind: EntryKind, facts: dict[str, Fact], reason: str, **about: str) -> None:
         """Write the audit entry of what the step does; `about` is what identifies a person."""
@@ -98,6 +93,8 @@ class Step:
             "name": self.principal.person_name,
             "reason": reason,
         }
+        if self.principal.in_place_of is not None:
+            person["in_place_of"] = self.principal.in_place_of.id
         record(self.connection, Entry(kind=kind, facts=facts, person=person | about), now=self.now)
 
     def record_reading(self, what: str, found: int) -> None:
@@ -105,13 +102,14 @@ class Step:
         facts: dict[str, Fact] = {"what": what, "found": found}
         self.record(EntryKind.SHARING_READ, facts | {"project": self.principal.project or ""}, "")
 
-    def _decide(self, action: Action, dataset: str) -> Decision:
+    def decide(self, action: Action, dataset: DatasetAddress | str) -> Decision:
+        """The decision on the caller's doing that, with its reason."""
         return enforcement.decide(
             self.connection,
             self.decision_point,
             self.principal,
             action,
-            dataset,
+            str(dataset),
             now=self.now,
             under=self.under,
         )

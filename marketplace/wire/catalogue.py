@@ -75,10 +75,11 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     licence: str
     access_rights: str
     official_sensitive: bool
+    handling: str = "none"
 
 
 class DatasetDescription(DatasetSummary, frozen=True, kw_only=True):
-    """A dataset with its newest release.
+    """A dataset with its newest release, whose tables are left out where the caller may not see them.
 
     `readable` says whether a query by this caller would be allowed now, and `reason` why or why not.
     """

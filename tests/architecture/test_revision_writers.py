@@ -28,9 +28,12 @@ WRITERS = {
     "access_policies/rules.py:set_stage": Moves.CALLER,
     "access_policies/rules.py:write": Moves.CALLER,
     "catalogue/datasets.py:register": Moves.NOTHING_KNOWN,
+    "catalogue/datasets.py:set_handling": Moves.CALLER,
     "catalogue/release_records.py:write_manifest": Moves.CALLER,
     "catalogue/releases.py:_take_number": Moves.CALLER,
     "catalogue/releases.py:_write_contracts": Moves.CALLER,
+    "marketplace/identity/appointments.py:appoint": Moves.ITSELF,
+    "marketplace/identity/appointments.py:end": Moves.ITSELF,
     "marketplace/identity/organisations.py:register": Moves.NOTHING_KNOWN,
     "marketplace/identity/people.py:register": Moves.NOTHING_KNOWN,
     "marketplace/identity/projects.py:accredit": Moves.ITSELF,
@@ -46,6 +49,7 @@ WRITERS = {
 
 # The tables that principals, decisions and newest releases are found in, as their writers name them.
 TABLES = {
+    "appointments",
     "contracts",
     "datasets",
     "memberships",

@@ -55,6 +55,9 @@ def test_no_route_changes_anything_by_get(application: Litestar) -> None:
     reading = {
         Action.DISCOVER,
         Action.READ_METADATA,
+        Action.READ_SCHEMA,
+        Action.PREVIEW,
+        Action.AUDIT,
         Action.DOWNLOAD,
         Action.REQUEST_ACCESS,
         PUBLIC,

@@ -39,7 +39,7 @@ def _offer_and_withdraw(world: World) -> None:
     standing.withdraw(world.owner, offer.id, "No more")
 
 
-def _deny_and_lift(world: World) -> None:
+def _stop_and_resume(world: World) -> None:
     marketplace = world.marketplace
     secret, _ = marketplace.administration.issue_token(
         email="owner@mhclg.example",
@@ -49,11 +49,11 @@ def _deny_and_lift(world: World) -> None:
     )
     operator = marketplace.callers.authenticate(secret)
     before = _revision(world)
-    denial = marketplace.standing.deny(operator, dataset=HOMES, reason="An error in it")
-    denied = _revision(world)
-    assert denied > before
-    marketplace.standing.lift(operator, denial, "Put right")
-    assert _revision(world) > denied
+    stop = marketplace.standing.stop(operator, dataset=str(HOMES), reason="An error in it")
+    stopped = _revision(world)
+    assert stopped > before
+    marketplace.standing.resume(operator, stop.id, "Put right")
+    assert _revision(world) > stopped
 
 
 def _publish_again(world: World) -> None:
@@ -64,7 +64,7 @@ ACTS: dict[str, Callable[[World], object]] = {
     "approve": _approve,
     "revoke": _revoke,
     "offer and withdraw": _offer_and_withdraw,
-    "deny and lift": _deny_and_lift,
+    "stop and resume": _stop_and_resume,
     "publish again": _publish_again,
     "publish another dataset": lambda world: world.publish(address="mhclg.streets"),
     "open the marketplace": lambda world: world.marketplace.administration.open_stage(

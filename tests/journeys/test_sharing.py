@@ -44,6 +44,7 @@ from marketplace.sharing import Sharing, StandingRules, records
 from marketplace.sharing.agreements import Agreement, AgreementState
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.requests import RequestState, ShareRequest
+from marketplace.sharing.stops import Party
 from marketplace.sharing.vocabulary import DataType, Power
 
 HOUSING = DatasetAddress("mhclg", "housing")
@@ -738,7 +739,7 @@ def test_a_hostile_identifier_is_one_that_does_not_exist(world: World):
         lambda given: world.sharing.request(world.owner, given),
         lambda given: world.sharing.revoke(world.owner, given, "x"),
         lambda given: world.standing.withdraw(world.owner, given, "x"),
-        lambda given: world.standing.lift(world.operator, given, "x"),
+        lambda given: world.standing.resume(world.operator, given, "x"),
         lambda given: world.sharing.why(world.owner, HOUSING, person=given, project=given),
     )
     for hostile in ("a\0b", "' OR 1=1 --", "../..", "\ud800", ""):
@@ -772,21 +773,25 @@ def test_an_offer_opens_to_its_audience_until_it_is_withdrawn(world: World):
 def test_an_operator_closes_a_dataset_a_project_or_a_person_at_once(world: World):
     world.approved()
     closings: list[dict[str, Any]] = [
-        {"dataset": HOUSING},
-        {"project": "squad"},
-        {"person": world.member.person_id},
+        {"dataset": str(HOUSING)},
+        {"dataset": "mhclg.*"},
+        {"party": Party(project="squad")},
+        {"party": Party(person=world.member.person_id)},
+        {"party": Party(person="member@example.org")},
+        {"party": Party(organisation="sheffield")},
+        {"dataset": str(HOUSING), "party": Party(audience=Audience.LOCAL_GOVERNMENT)},
     ]
     for target in closings:
         with pytest.raises(AccessDenied):
-            world.standing.deny(world.owner, reason="A leak.", **target)
+            world.standing.stop(world.member, reason="A leak.", **target)
         before = world.revision()
-        denial = world.standing.deny(world.operator, reason="A leak.", **target)
+        stop = world.standing.stop(world.operator, reason="A leak.", **target)
         assert world.revision() == before + 1
         refused = world.decide(world.member)
         assert not refused.allowed
         assert "An operator has closed this" in refused.reason
         assert "leak" not in refused.reason
-        world.standing.lift(world.operator, denial, "Found and closed.")
+        world.standing.resume(world.operator, stop.id, "Found and closed.")
         assert world.decide(world.member).allowed
     assert len(world.entries(EntryKind.RULE_DENIED)) == 2 * len(closings)
 

@@ -98,6 +98,9 @@ def test_a_member_acts_for_the_project_with_its_purpose(world: World):
         f"person:{world.officer.id}",
         "project:squad",
         f"member:squad/{world.officer.id}",
+        "organisation:sheffield",
+        "employer:sheffield",
+        "only:local_government",
         "audience:local_government",
         "audience:researcher",
         "audience:business",
@@ -272,9 +275,10 @@ def test_a_role_at_a_host_ends_with_the_secondment(world: World):
 def test_the_first_token_of_a_role_moves_the_revision_and_the_second_does_not(world: World):
     before = revision.read(world.connection)
     world.token(world.official, role=Role.OWNER, organisation="mhclg")
-    assert revision.read(world.connection) == before + 1
+    after = revision.read(world.connection)
+    assert after > before
     world.token(world.official, role=Role.OWNER, organisation="mhclg")
-    assert revision.read(world.connection) == before + 1
+    assert revision.read(world.connection) == after
 
 
 @pytest.mark.parametrize(
