@@ -48,6 +48,7 @@ class GrantKind(StrEnum):
 _FEW = 500
 """Up to so many stages are looked up by their scopes; of more, all are read."""
 
+_COLUMNS = tuple(str(column.name) for column in table.c)
 _Row = Row[*tuple[Any, ...]]
 
 _PREFERENCE = tuple(GrantKind)
@@ -59,7 +60,7 @@ _MAY_ALLOW: dict[GrantKind, frozenset[Action]] = {
     GrantKind.LISTING: _KNOWING,
     GrantKind.DENIAL: frozenset(),
 }
-_KINDS = frozenset(kind.value for kind in GrantKind)
+_KINDS = {kind.value: kind for kind in GrantKind}
 _ACTIONS = frozenset(action.value for action in Action) | {ANY}
 
 
@@ -90,7 +91,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         kind, _, identifier = self.grant.partition(":")
         if kind not in _KINDS or not identifier:
             raise InvalidRule("A rule's grant is an agreement, a role, an offer or a denial.")
-        return GrantKind(kind)
+        return _KINDS[kind]
 
     @property
     def preference(self) -> tuple[int, int, int, int, str]:
@@ -299,7 +300,7 @@ def row_of(rule: Rule) -> dict[str, object]:
 
 def _rule(row: _Row) -> Rule:
     # Strict on types: a number that came back as text would compare as text.
-    values = row._asdict()
+    values = dict(zip(_COLUMNS, row, strict=True))
     values["obligations"] = _obligations(values["obligations"])
     rule = msgspec.convert(values, Rule)
     _check(rule)
