@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, TextClause, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from access_policies import principals
+from access_policies import principals, slice_query
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.errors import InvalidRule, RuleConflict
 from access_policies.records import rules as table
@@ -235,36 +235,7 @@ def _read(
         "subject": (*{*names, principals.EVERYONE},),
         "action": (action.value, ANY) if action else (),
     }
-    statement = _statement(tuple((column, len(values)) for column, values in wanted.items()))
-    given = {
-        f"{column}_{number}": value
-        for column, values in wanted.items()
-        for number, value in enumerate(values)
-    }
-    return connection.execute(statement, given)
-
-
-@lru_cache(maxsize=256)
-def _statement(lengths: tuple[tuple[str, int], ...]) -> TextClause:
-    """Reads the rules whose columns have any of so many values; of no value is any.
-
-    Text, because composing a statement takes longer than running this one. SQLite does not reorder
-    a CROSS JOIN: it seeks every combination of the lists in an index, and whatever its statistics
-    say never walks through all rules of a popular dataset. PostgreSQL does so by itself.
-    """
-    lists = {column: length for column, length in lengths if length}
-    written = ", ".join(
-        f"{column}_list (wanted) AS (VALUES {_marks(column, length)})"
-        for column, length in lists.items()
-    )
-    columns = ", ".join(f'{table.name}."{column.name}"' for column in table.c)
-    sources = " CROSS JOIN ".join([*(f"{column}_list" for column in lists), table.name])
-    matching = " AND ".join(f"{table.name}.{column} = {column}_list.wanted" for column in lists)
-    return text(f"WITH {written} SELECT {columns} FROM {sources} WHERE {matching}")  # noqa: S608 - all names are ours
-
-
-def _marks(column: str, length: int) -> str:
-    return ", ".join(f"(:{column}_{number})" for number in range(length))
+    return slice_query.read(connection, {name: found for name, found in wanted.items() if found})
 
 
 def _check(rule: Rule) -> None:

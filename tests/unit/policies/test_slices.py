@@ -1,18 +1,16 @@
 """Slices: exactly the rules that bear on a question, found by seeking and never by looking at all."""
 
 import random
-from collections.abc import Iterator
-from contextlib import closing
+import re
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, create_engine, insert, text
+from sqlalchemy import Connection, insert, text
 
-from access_policies import revision, rules
+from access_policies import revision, rules, slice_query
 from access_policies.decision import RestrictTo
 from access_policies.decision_point import DecisionPoint
-from access_policies.records import metadata
 from access_policies.records import rules as rules_table
 from access_policies.rules import Effect, Rule
 from access_policies.scope import AllRows, TableScope
@@ -174,38 +172,41 @@ def _alike(dataset: str) -> Rule:
 
 
 @pytest.fixture
-def skewed() -> Iterator[Connection]:
-    """A SQLite database that knows by its statistics that one dataset has most of the rules."""
-    engine = create_engine("sqlite://")
-    with closing(engine.connect()) as connection:
-        metadata.create_all(connection)
-        numbers = random.Random(1)
-        popular = [_offer(f"a{number}", numbers) for number in range(2000)]
-        fill(connection, popular)
-        connection.execute(text("UPDATE policy_rules SET dataset = 'mhclg.homes', subject = id"))
-        fill(connection, [_offer(f"b{number}", numbers) for number in range(200)])
-        connection.execute(text("ANALYZE"))
-        yield connection
-    engine.dispose()
+def skewed(passing_connection: Connection) -> Connection:
+    """A database that knows by its statistics that one dataset has most of the rules."""
+    numbers = random.Random(1)
+    popular = [_offer(f"a{number}", numbers) for number in range(2000)]
+    alike = [
+        msgspec.structs.replace(rule, dataset="mhclg.homes", subject=rule.id) for rule in popular
+    ]
+    fill(passing_connection, alike + [_offer(f"b{number}", numbers) for number in range(200)])
+    passing_connection.execute(text("ANALYZE policy_rules"))
+    if passing_connection.dialect.name == "postgresql":
+        # So few rules it would rather read than seek.
+        passing_connection.execute(text("SET LOCAL enable_seqscan = off"))
+    return passing_connection
 
 
 @pytest.mark.parametrize(
-    ("lengths", "columns"),
+    "lengths",
     [
-        ((("dataset", 3), ("subject", 9), ("action", 2)), {"dataset", "subject", "action"}),
-        ((("dataset", 3), ("subject", 9), ("action", 0)), {"dataset", "subject"}),
-        ((("dataset", 0), ("subject", 9), ("action", 2)), {"subject", "action"}),
+        (("dataset", 3), ("subject", 9), ("action", 2)),
+        (("dataset", 3), ("subject", 9)),
+        (("subject", 9), ("action", 2)),
     ],
 )
 def test_rules_are_sought_by_every_column_whatever_the_statistics_say(
-    skewed: Connection, lengths: tuple[tuple[str, int], ...], columns: set[str]
+    skewed: Connection, lengths: tuple[tuple[str, int], ...]
 ):
-    statement = rules._statement(lengths).text
+    dialect = skewed.dialect.name
+    explain = "EXPLAIN QUERY PLAN" if dialect == "sqlite" else "EXPLAIN"
+    statement = f"{explain} {slice_query.statement(lengths, dialect).text}"
     marks = {f"{name}_{number}": "x" for name, length in lengths for number in range(length)}
-    steps = [row.detail for row in skewed.execute(text(f"EXPLAIN QUERY PLAN {statement}"), marks)]
-    (search,) = [step for step in steps if "policy_rules" in step]
-    assert search.startswith("SEARCH policy_rules USING INDEX")
-    assert set(search.partition("(")[2].rstrip(")").replace("=?", "").split(" AND ")) == columns
+    steps = [str(row[-1]) for row in skewed.execute(text(statement), marks)]
+    (search,) = [step for step in steps if "SEARCH policy_rules" in step or "Index Cond" in step]
+    assert set(re.findall(r"\b(dataset|subject|action) ?=", search)) == {
+        column for column, _ in lengths
+    }, steps
 
 
 def test_names_are_values_and_never_part_of_the_statement(passing_connection: Connection):
