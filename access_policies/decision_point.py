@@ -7,8 +7,9 @@ belongs to one thread, and anything that raises is a refusal.
 """
 
 import logging
+import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,11 @@ _MODEL = Path(__file__).with_name("model.conf")
 
 # Of Casbin's other effects some allow what no rule does, and some let the order of rules decide.
 _EFFECT = "some(where (p_eft == allow)) && !some(where (p_eft == deny))"
+
+# Every rule of a slice is on its dataset. So slices that differ in nothing but the dataset's name are
+# answered alike, as long as the matcher reads no more of it than this.
+_ON_THE_DATASET = {"p_obj == r_obj", "p_obj == r_ctx.organisation", "p_obj == '*'"}
+_NAMES_OF_DATASETS = re.compile(r"\b(p_obj|r_obj|p_id|organisation)\b")
 
 _MOST_KEPT = 16_384
 
@@ -79,14 +85,7 @@ class DecisionPoint:
         self.kept: Memo[Question, Decision] = Memo(_MOST_KEPT)
         self._model = str(model)
         self._own = threading.local()
-        sample = casbin.Enforcer.new_model(self._model)
-        if sample["e"]["e"].value != _EFFECT:
-            raise PolicyError(
-                "The policy model's effect must be: a permission matches, and no denial does.",
-                next_step=f"Write it as Casbin's: {_EFFECT}",
-            )
-        names = frozenset({*sample["r"]["r"].tokens, *sample["p"]["p"].tokens} - {"r_ctx"})
-        self._matcher = Matcher(sample["m"]["m"].value, names)
+        self._matcher = _matcher_of(self._model)
 
     def decide(
         self,
@@ -121,10 +120,11 @@ class DecisionPoint:
         except Exception as error:  # noqa: BLE001 - as above
             _refused_by(error, action)
             return ()
+        answers: dict[Hashable, bool] = {}
         return tuple(
             resource
             for resource in resources
-            if self._allowed(held, subject, action, resource, environment)
+            if self._allowed(held, answers, subject, action, resource, environment)
         )
 
     def over(
@@ -156,14 +156,22 @@ class DecisionPoint:
     def _allowed(
         self,
         held: Mapping[str, tuple[Rule, ...] | None],
+        answers: dict[Hashable, bool],
         subject: Subject,
         action: Action,
         resource: Resource,
         environment: Environment,
     ) -> bool:
+        """As `over` has it; `answers` are those to slices that say the same of other datasets."""
         try:
             found = _slice(held, resource.dataset)
-            return self.over(found, subject, action, resource, environment).allowed
+            shape = None if found is None else (resource.stage, *map(_shape, found))
+            if shape not in answers:
+                answers[shape] = False
+                if found is None:
+                    raise InvalidRule("A rule that bears on this is damaged.")
+                answers[shape] = self.over(found, subject, action, resource, environment).allowed
+            return answers[shape]
         except Exception as error:  # noqa: BLE001 - as above
             return _refused_by(error, action).allowed
 
@@ -261,6 +269,24 @@ class _SliceEnforcer(casbin.Enforcer):  # type: ignore[misc]
         return self._expression
 
 
+def _matcher_of(path: str) -> Matcher:
+    """The compiled matcher of a model. Raises PolicyError where the model is unfit."""
+    model = casbin.Enforcer.new_model(path)
+    if model["e"]["e"].value != _EFFECT:
+        raise PolicyError(
+            "The policy model's effect must be: a permission matches, and no denial does.",
+            next_step=f"Write it as Casbin's: {_EFFECT}",
+        )
+    names = frozenset({*model["r"]["r"].tokens, *model["p"]["p"].tokens} - {"r_ctx"})
+    matcher = Matcher(model["m"]["m"].value, names)
+    if {one for one in matcher.reads if _NAMES_OF_DATASETS.search(one)} != _ON_THE_DATASET:
+        raise PolicyError(
+            "The policy model's matcher may read of a dataset's name only whether a rule is on it.",
+            next_step="Compare obj with the request's, its organisation's and '*', and no id.",
+        )
+    return matcher
+
+
 def _policy_row(rule: Rule) -> tuple[str | int, ...]:
     return (
         rule.subject,
@@ -275,14 +301,20 @@ def _policy_row(rule: Rule) -> tuple[str | int, ...]:
     )
 
 
-def _slice(held: Mapping[str, tuple[Rule, ...] | None], dataset: str) -> tuple[Rule, ...]:
-    """The slice of one dataset out of all that is held. Raises InvalidRule where one is damaged."""
+def _shape(rule: Rule) -> tuple[str | int, ...]:
+    """What the matcher reads of a rule that is on the dataset, which it is not asked about."""
+    subject, _dataset, *others, _id = _policy_row(rule)
+    return (subject, *others)
+
+
+def _slice(held: Mapping[str, tuple[Rule, ...] | None], dataset: str) -> tuple[Rule, ...] | None:
+    """The slice of one dataset out of all that is held; None where a rule of it is damaged."""
     parts: list[tuple[Rule, ...]] = []
     for scope in dict.fromkeys((dataset, rules.organisation_wide(dataset), rules.ANY)):
         if scope in held:
             part = held[scope]
             if part is None:
-                raise InvalidRule("A rule that bears on this is damaged.")
+                return None
             parts.append(part)
     return parts[0] if len(parts) == 1 else rules.in_order(rule for part in parts for rule in part)
 

@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, TextClause, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from access_policies import history, principals
+from access_policies import history, principals, slice_query
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.errors import InvalidRule, RuleConflict
 from access_policies.history import ABSENT, TODAY, Kind, Past
@@ -49,6 +49,7 @@ class GrantKind(StrEnum):
 _FEW = 500
 """Up to so many stages are looked up by their scopes; of more, all are read."""
 
+_COLUMNS = tuple(str(column.name) for column in table.c)
 _Row = Row[*tuple[Any, ...]]
 
 _PREFERENCE = tuple(GrantKind)
@@ -60,7 +61,7 @@ _MAY_ALLOW: dict[GrantKind, frozenset[Action]] = {
     GrantKind.LISTING: _KNOWING,
     GrantKind.DENIAL: frozenset(),
 }
-_KINDS = frozenset(kind.value for kind in GrantKind)
+_KINDS = {kind.value: kind for kind in GrantKind}
 _ACTIONS = frozenset(action.value for action in Action) | {ANY}
 
 
@@ -91,7 +92,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         kind, _, identifier = self.grant.partition(":")
         if kind not in _KINDS or not identifier:
             raise InvalidRule("A rule's grant is an agreement, a role, an offer or a denial.")
-        return GrantKind(kind)
+        return _KINDS[kind]
 
     @property
     def preference(self) -> tuple[int, int, int, int, str]:
@@ -177,7 +178,7 @@ def slice_for(
     """
     scopes = dict.fromkeys((dataset, organisation_wide(dataset), ANY))
     return in_order(
-        from_row(row._mapping) for row in _read(connection, names, action, tuple(scopes))
+        from_row(_named(row)) for row in _read(connection, names, action, tuple(scopes))
     )
 
 
@@ -192,7 +193,7 @@ def slices_for(
     damaged: set[str] = set()
     for row in _read(connection, names, action):
         try:
-            by_dataset.setdefault(row.dataset, []).append(from_row(row._mapping))
+            by_dataset.setdefault(row.dataset, []).append(from_row(_named(row)))
         except (InvalidRule, msgspec.MsgspecError):
             damaged.add(row.dataset)
     whole = {dataset: in_order(found) for dataset, found in by_dataset.items()}
@@ -249,36 +250,7 @@ def _read(
         "subject": (*{*names, principals.EVERYONE},),
         "action": (action.value, ANY) if action else (),
     }
-    statement = _statement(tuple((column, len(values)) for column, values in wanted.items()))
-    given = {
-        f"{column}_{number}": value
-        for column, values in wanted.items()
-        for number, value in enumerate(values)
-    }
-    return connection.execute(statement, given)
-
-
-@lru_cache(maxsize=256)
-def _statement(lengths: tuple[tuple[str, int], ...]) -> TextClause:
-    """Reads the rules whose columns have any of so many values; of no value is any.
-
-    Text, because composing a statement takes longer than running this one. SQLite does not reorder
-    a CROSS JOIN: it seeks every combination of the lists in an index, and whatever its statistics
-    say never walks through all rules of a popular dataset. PostgreSQL does so by itself.
-    """
-    lists = {column: length for column, length in lengths if length}
-    written = ", ".join(
-        f"{column}_list (wanted) AS (VALUES {_marks(column, length)})"
-        for column, length in lists.items()
-    )
-    columns = ", ".join(f'{table.name}."{column.name}"' for column in table.c)
-    sources = " CROSS JOIN ".join([*(f"{column}_list" for column in lists), table.name])
-    matching = " AND ".join(f"{table.name}.{column} = {column}_list.wanted" for column in lists)
-    return text(f"WITH {written} SELECT {columns} FROM {sources} WHERE {matching}")  # noqa: S608 - all names are ours
-
-
-def _marks(column: str, length: int) -> str:
-    return ", ".join(f"(:{column}_{number})" for number in range(length))
+    return slice_query.read(connection, {name: found for name, found in wanted.items() if found})
 
 
 def _check(rule: Rule) -> None:
@@ -312,10 +284,14 @@ def row_of(rule: Rule) -> dict[str, object]:
     return row
 
 
-def from_row(row: Mapping[Any, Any]) -> Rule:
+def _named(row: _Row) -> dict[str, Any]:
+    return dict(zip(_COLUMNS, row, strict=True))
+
+
+def from_row(row: Mapping[str, Any]) -> Rule:
     """The rule that a row of the table holds. Raises InvalidRule, msgspec.MsgspecError."""
     # Strict on types: a number that came back as text would compare as text.
-    values = {str(name): value for name, value in row.items()}
+    values = dict(row)
     values["obligations"] = _obligations(values["obligations"])
     rule = msgspec.convert(values, Rule)
     _check(rule)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -30,6 +31,7 @@ class Database:
         # On PostgreSQL each statement of the default level sees its own moment; SQLite has one.
         one_view = {} if engine.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         self._reader = engine.execution_options(**one_view)
+        self._turn = Lock() if engine.name == "sqlite" else None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -44,8 +46,23 @@ class Database:
         On SQLite it holds the single write lock from its first statement, so that what it read
         is still true when it commits.
         """
-        with self._writer.begin() as connection:
+        with self._in_turn(), self._writer.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Wait for the other threads' writing transactions where only one can be.
+
+        SQLite would have them look again now and then, up to a tenth of a second later, and whoever
+        looks in between goes first: one who approves or revokes would wait for all who read.
+        """
+        # Whoever has waited in vain asks SQLite, which says what is wrong.
+        came = self._turn is not None and self._turn.acquire(timeout=_BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            if self._turn is not None and came:
+                self._turn.release()
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision; of several nodes that start, one does it."""

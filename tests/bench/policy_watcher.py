@@ -44,8 +44,9 @@ def main(url: str, dataset: str) -> None:
 
 
 def _ask(database: Database, point: DecisionPoint, dataset: str) -> bool:
-    with database.writing() as connection:
-        held = revision.lock_shared(connection)
+    # Without the lock that a recorded read takes: this one must not keep the change waiting.
+    with database.reading() as connection:
+        held = revision.read(connection)
         return enforcement.decide(
             connection, point, WATCHER, Action.DISCOVER, dataset, now=NOW, under=held
         ).allowed

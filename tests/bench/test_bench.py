@@ -42,7 +42,16 @@ def test_a_quick_run_compares_every_value_and_leaves_all_figures(tmp_path: Path)
         "small query beside a hostile neighbour, p95 against alone",
         "publish of a CSV file, speed against COPY",
         "publish, peak memory of service and workers",
+        "permitted, all datasets of a listing",
     } <= set(measured)
+    for kind in ("SQLite", "PostgreSQL"):
+        assert {
+            f"decision, warm, p99, {kind}",
+            f"decision, cold, p99, {kind}",
+            f"decisions recorded, 64 callers and a writer, {kind}",
+            f"grant to effect in another process, p99, {kind}",
+            f"revoke to effect in another process, p99, {kind}",
+        } <= set(measured)
 
 
 def _table(**columns: list[Any]) -> pa.Table:

@@ -1,20 +1,27 @@
 """Every act that can change what a read answers is seen by the next read, which was warm before."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from time import monotonic
 
 import pytest
+from sqlalchemy import text
 
 from access_policies import revision
 from access_policies.vocabulary import Audience, Role
 from catalogue.address import DatasetAddress
+from marketplace.database import Database
 from marketplace.errors import Unauthenticated
+from marketplace.identity import tokens
 from marketplace.identity.callers import Callers
+from marketplace.identity.principal import Principal
 
 from .conftest import BY, HOUSEHOLDS, World
 
 HOMES = DatasetAddress("mhclg", "homes")
 MEMBER = "member@sheffield.example"
+PATIENCE = 30
 COUNT = "SELECT count(*) AS homes FROM mhclg.homes"
 
 
@@ -124,6 +131,45 @@ def test_a_warm_read_gives_the_newest_release(world: World) -> None:
         assert world.query(COUNT) == [{"homes": 3}]
     _publish_again(world)
     assert world.query(COUNT) == [{"homes": 4}]
+
+
+LOOKS: dict[str, Callable[[World, Principal], object]] = {
+    "search": lambda world, caller: world.marketplace.discovery.search(caller),
+    "look at one": lambda world, caller: world.marketplace.discovery.dataset(caller, HOMES),
+    "publish": lambda world, caller: world.marketplace.publishing.check(
+        caller, HOMES.table("homes")
+    ),
+    "list agreements": lambda world, caller: world.marketplace.sharing.agreements(caller),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_who_looks_while_their_token_is_being_revoked_is_nobody_afterwards(
+    world: World, look: str
+) -> None:
+    world.publish()
+    database = world.marketplace.database
+    caller = world.publisher
+    with ThreadPoolExecutor(1) as others:
+        with database.writing() as connection:
+            tokens.revoke_token(connection, caller.token_id, now=world.marketplace.clock())
+            looking = others.submit(LOOKS[look], world, caller)
+            _wait_until_it_waits(database)
+        with pytest.raises(Unauthenticated):
+            looking.result(PATIENCE)
+
+
+def _wait_until_it_waits(database: Database) -> None:
+    """On PostgreSQL, until somebody waits for a lock; on SQLite they wait before they see anything."""
+    end = monotonic() + PATIENCE
+    while monotonic() < end:
+        with database.reading() as connection:
+            if connection.dialect.name == "sqlite":
+                return
+            waiting = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            if connection.execute(waiting).first() is not None:
+                return
+    raise AssertionError("it never came to wait")
 
 
 def test_a_known_caller_is_asked_for_again_within_a_minute_and_at_each_boundary(

@@ -172,14 +172,14 @@ class House:
                 nbf=start,
                 exp=start + lasts,
                 effect=Effect.DENY if denies else Effect.ALLOW,
-                grant=f"{'denial' if denies else 'agreement'}:{self._written}",
+                grant=f"{'denial' if denies else 'offer'}:{self._written}",
                 obligations=() if denies else (scope,),
             ),
         )
 
     def withdraw(self, number: int) -> None:
         revision.advance(self.connection)
-        for kind in ("agreement", "denial"):
+        for kind in ("offer", "denial"):
             rules.end(self.connection, f"{kind}:{number}", now=self.now)
 
     def move_clock(self, seconds: int, instants: int) -> None:

@@ -156,6 +156,22 @@ def test_a_model_with_another_effect_is_refused(tmp_path: Path, effect: str):
         DecisionPoint(changed)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "p.obj == 'mhclg.homes'",
+        "r.obj != 'mhclg.homes'",
+        "p.id != 'x'",
+        "r.ctx.organisation == 'a'",
+    ],
+)
+def test_a_model_that_tells_datasets_apart_by_their_names_is_refused(tmp_path: Path, more: str):
+    changed = tmp_path / "model.conf"
+    changed.write_text(f"{MODEL.rstrip()} && {more}\n", encoding="utf-8")
+    with pytest.raises(PolicyError, match="name"):
+        DecisionPoint(changed)
+
+
 def test_what_has_ended_stays_so_for_a_decision_point_that_was_just_started(
     connection: Connection,
 ):
