@@ -5,10 +5,11 @@ is written for change nothing, so callers who share the others get one answer (`
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from access_policies import principals, rules
 from access_policies.decision import Decision
@@ -158,13 +159,14 @@ def _read(
         some = column.in_(ordered[start : start + _AT_ONCE])
         query = select(table).where(some, table.c.action.in_(_READING))
         for row in connection.execute(query).mappings():
-            then = past.was(Kind.RULE, row["id"], row["exp"])
+            then = past.was(Kind.RULE, row["id"], (row["nbf"], row["exp"]))
             if then is not ABSENT:
-                yield _found(row, then)
+                nbf, exp = then
+                yield _found({**row, "nbf": nbf, "exp": exp})
 
 
-def _found(row: RowMapping, exp: object) -> Found:
+def _found(row: Mapping[str, Any]) -> Found:
     try:
-        return rules.from_row({**row, "exp": exp})
+        return rules.from_row(row)
     except (InvalidRule, msgspec.MsgspecError):
         return Damaged(**{name: row[name] for name in Damaged.__struct_fields__})

@@ -137,13 +137,11 @@ def end(connection: Connection, grant: str, *, now: datetime) -> int:
     """
     moment = epoch(now)
     theirs = (table.c.grant == grant, table.c.exp > moment)
-    ends = {
-        row.id: row.exp
-        for row in connection.execute(select(table.c.id, table.c.exp).where(*theirs))
-    }
-    history.note(connection, Kind.RULE, ends)
+    held = connection.execute(select(table.c.id, table.c.nbf, table.c.exp).where(*theirs))
+    before = {row.id: (row.nbf, row.exp) for row in held}
+    history.note(connection, Kind.RULE, before)
     connection.execute(update(table).where(*theirs).values(exp=moment))
-    return len(ends)
+    return len(before)
 
 
 def slice_for(

@@ -73,6 +73,15 @@ def source(rule: Rule) -> str:
             assert_never(unknown)
 
 
+def grant(rule: Rule) -> str:
+    """What a rule came from, as others than its holder are told."""
+    kind, _, identifier = rule.grant.partition(":")
+    if kind != GrantKind.ROLE:
+        return source(rule)
+    held, _, organisation = identifier.partition("@")
+    return f"The role of {held}" + (f" of {organisation}" if organisation else "")
+
+
 def _doing(action: Action, dataset: str) -> str:
     return f"{DOING[action]} {'the marketplace' if dataset == rules.ANY else dataset}"
 

@@ -48,6 +48,33 @@ def decide(
     return decision_point.decide(connection, subject, action, resource, environment)
 
 
+def permitted(
+    connection: Connection,
+    decision_point: DecisionPoint,
+    principal: Principal,
+    action: Action,
+    datasets: Collection[str],
+    *,
+    now: datetime,
+) -> frozenset[str]:
+    """Those of the datasets on which the action is allowed; without a lock on the revision."""
+    if not datasets:
+        return frozenset()
+    opened = ceilings(connection, datasets)
+    asked = [
+        opened.asked(principal.subject, principal.project_purpose, dataset, now=now)
+        for dataset in datasets
+    ]
+    allowed = decision_point.permitted(
+        connection,
+        principal.subject,
+        action,
+        (resource for resource, _ in asked),
+        asked[0][1],
+    )
+    return frozenset(resource.dataset for resource in allowed)
+
+
 @dataclass(frozen=True, slots=True)
 class Ceilings:
     """How far the marketplace and some datasets are open, to be asked about many callers.
