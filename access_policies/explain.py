@@ -28,7 +28,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """A decision with its reasons, in sentences for the person whom it is about.
 
     `nearest` is the permission that came nearest to allowing where none did, `obstacles` say what
-    it lacked, and `ask` what to ask for and whom.
+    it lacked, and `ask` what to ask for and whom. `acting` is what the person acts in.
     """
 
     decision: Decision
@@ -36,6 +36,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     nearest: Rule | None = None
     obstacles: tuple[str, ...] = ()
     ask: str = ""
+    acting: str = ""
 
 
 def why(
@@ -82,7 +83,7 @@ def why(
         sentence=" ".join((decision.reason, *told)),
         nearest=nearest,
         obstacles=told,
-        ask=obstacles[0].remedy,
+        ask=" ".join(dict.fromkeys(obstacle.remedy for obstacle in obstacles)),
     )
 
 

@@ -29,7 +29,7 @@ class Kind(StrEnum):
     """What is noted, and what of a row can change."""
 
     RULE = "rule"
-    "By identifier: its beginning and its end."
+    "By identifier: its begin and its end."
     STAGE = "stage"
     "By scope: the highest audience that is open."
     MEMBERSHIP = "membership"

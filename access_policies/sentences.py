@@ -88,6 +88,15 @@ def _closer(rule: Rule) -> str:
     return CLOSERS.get(named.partition("@")[0], CLOSERS[Authority.MARKETPLACE])
 
 
+def grant(rule: Rule) -> str:
+    """What a rule came from, as others than its holder are told."""
+    kind, _, identifier = rule.grant.partition(":")
+    if kind != GrantKind.ROLE:
+        return source(rule)
+    held, _, organisation = identifier.partition("@")
+    return f"The role of {held}" + (f" of {organisation}" if organisation else "")
+
+
 def _doing(action: Action, dataset: str) -> str:
     return f"{DOING[action]} {'the marketplace' if dataset == rules.ANY else dataset}"
 

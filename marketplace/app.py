@@ -32,6 +32,7 @@ from marketplace.api.documentation import (
 )
 from marketplace.api.downloads import list_files, send_file
 from marketplace.api.lanes import Lane
+from marketplace.api.oversight import list_changes, list_readable, list_readers
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
 from marketplace.api.query import run_query
@@ -90,6 +91,9 @@ _VERSION_1 = (
     list_agreements,
     revoke_agreement,
     explain_access,
+    list_readers,
+    list_readable,
+    list_changes,
     read_checkpoint,
     read_receipt,
     describe_caller,

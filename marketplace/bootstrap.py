@@ -25,6 +25,7 @@ from marketplace.extracts import Extracts
 from marketplace.extracts.masking_keys import MaskingKeys
 from marketplace.housekeeping import Housekeeping
 from marketplace.identity.callers import Callers
+from marketplace.oversight import Oversight
 from marketplace.preparation import Preparation
 from marketplace.publish import Publishing
 from marketplace.query import Querying
@@ -57,6 +58,7 @@ class Marketplace:
     publishing: Publishing
     sharing: Sharing
     standing: StandingRules
+    oversight: Oversight
     querying: Querying
     downloads: Downloads
 
@@ -179,6 +181,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
         standing=StandingRules(
             database=database, decision_point=decision_point, places=places, clock=clock
         ),
+        oversight=Oversight(database=database, decision_point=decision_point, clock=clock),
         querying=Querying(
             permits=permits,
             extracts=extracts,

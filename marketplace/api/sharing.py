@@ -37,7 +37,8 @@ _Person = Annotated[
     QueryParameter(description="For owners and auditors: another person, by e-mail address."),
 ]
 _Project = Annotated[
-    str | None, QueryParameter(description="For owners and auditors: the project they act in.")
+    str | None,
+    QueryParameter(description="For owners and auditors: the project that the person acts in."),
 ]
 
 
@@ -205,6 +206,7 @@ def explain_access(
         obstacles=told.obstacles,
         ask=told.ask,
         until=told.decision.until,
+        acting=told.acting,
     )
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from cyclopts import App, Group
 
 from marketplace import cli
-from marketplace.cli import administration, audit, publishing, reading, service, sharing
+from marketplace.cli import administration, audit, oversight, publishing, reading, service, sharing
 
 PUBLISH = Group.create_ordered("Publish and find")
 SHARE = Group.create_ordered("Share")
+OVERSEE = Group.create_ordered("Oversee")
 USE = Group.create_ordered("Use")
 RUN = Group.create_ordered("Run the service")
 
@@ -32,6 +33,11 @@ COMMANDS: dict[Group, dict[str, Callable[..., None] | App]] = {
         "agreements": sharing.agreements,
         "revoke": sharing.revoke,
         "why": sharing.why,
+    },
+    OVERSEE: {
+        "who": oversight.who,
+        "what": oversight.what,
+        "changes": oversight.changes,
     },
     USE: {
         "query": reading.query,

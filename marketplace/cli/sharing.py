@@ -307,9 +307,9 @@ def why(
     action
         What you would do.
     person
-        For owners and auditors: another person, by e-mail address, and
+        For owners and auditors: another person, by e-mail address.
     in_project
-        the project that they act in.
+        The project that this person acts in; unless said, whatever comes nearest to allowing it.
     json
         Write JSON.
     """
@@ -321,6 +321,7 @@ def why(
     show_facts(
         [
             ("allowed", "yes" if told.allowed else "no"),
+            ("acting as", told.acting),
             ("why", told.sentence),
             ("next", told.ask),
             ("until", told.until and end_of(told.until)),

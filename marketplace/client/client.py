@@ -24,6 +24,8 @@ from marketplace.client.pulling import pull_table
 from marketplace.client.result import Result, entry_of
 from marketplace.client.transport import ARROW, Body, Transport, check_url, is_local
 from marketplace.wire import (
+    AccessChanges,
+    AccessOverview,
     AgreementDescription,
     ApprovalForm,
     Caller,
@@ -278,10 +280,33 @@ class Client:
     ) -> ExplanationOfAccess:
         """Why you may or may not query (or do another action to) a dataset, and what to ask for.
 
-        Owners and auditors of the dataset may ask about a person in a project.
+        Owners and auditors of the dataset may ask about a person, in a project or in all they act in.
         """
         query = {"dataset": dataset, "action": action, "person": person, "project": project}
         return self._transport.call("GET", "/api/v1/why", ExplanationOfAccess, query=query)
+
+    def who(self, dataset: str) -> AccessOverview:
+        """Everybody who can read a dataset, by what and until when; for who looks after it."""
+        return self._transport.call(
+            "GET", "/api/v1/who", AccessOverview, query={"dataset": dataset}
+        )
+
+    def what(self, person: str | None = None) -> AccessOverview:
+        """What you can read in each capacity of yours.
+
+        Who looks after data may ask about another person (e-mail address), and is told of that data.
+        """
+        return self._transport.call("GET", "/api/v1/what", AccessOverview, query={"person": person})
+
+    def changes(
+        self, since: str, *, until: str | None = None, dataset: str | None = None
+    ) -> AccessChanges:
+        """Who gained and who lost what of the data that you look after.
+
+        `since` and `until` are revisions of the policy, days (`2026-06-01`) or moments.
+        """
+        query = {"since": since, "until": until, "dataset": dataset}
+        return self._transport.call("GET", "/api/v1/changes", AccessChanges, query=query)
 
     def receipt(self, entry: str) -> str:
         """Proof, to keep, that an entry stands in the audit log (a C2SP tlog-proof)."""

@@ -1,1 +1,5 @@
-"""Who can read what, why, until when, and how that came to change; for those who look after it."""
+"""Who can read what, by what, until when, and how that changed; for those who look after data."""
+
+from marketplace.oversight.oversight import Oversight
+
+__all__ = ["Oversight"]

@@ -34,6 +34,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """One way in which people read a dataset: what they act in, and the rule that decides.
 
     `until` is the rule's own end (none: it has none); the capacity of a reader may end sooner.
+    `suspended_by` says what the newest release no longer has of what was agreed.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     obligations: tuple[Obligation, ...]
     until: datetime | None
     readers: tuple[Reader, ...]
+    suspended_by: tuple[str, ...] = ()
 
 
 class View(NamedTuple):

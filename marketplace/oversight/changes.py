@@ -39,9 +39,17 @@ class Cause(StrEnum):
     """What brought it about; several things may have."""
 
     RULE = "rule"
-    CAPACITY = "capacity"
+    "A rule that decided was written or ended."
+    DENIAL = "denial"
+    "A denial was made, lifted or reached its end."
+    JOINED = "joined"
+    LEFT = "left"
+    AUDIENCE = "audience"
+    "The people act for another audience."
     STAGE = "stage"
+    "The rollout moved."
     TIME = "time"
+    "A rule that decided began or ended by itself."
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,11 +179,14 @@ class _Comparison(NamedTuple):
         self, pair: Pair, dataset: str, before: Rule | None, after: Rule | None
     ) -> Iterator[Cause]:
         deciding = {rule.id for rule in (before, after) if rule is not None}
-        deciding |= {denial.id for denial in self.after.book.denials(pair.names, dataset)}
+        denials = {denial.id for denial in self.after.book.denials(pair.names, dataset)}
         if deciding & self.moved.written:
             yield Cause.RULE
+        if denials & (self.moved.written | self.moved.passed):
+            yield Cause.DENIAL
         if pair.moved:
-            yield Cause.CAPACITY
+            joined, left = pair.before is None, pair.after is None
+            yield Cause.JOINED if joined else Cause.LEFT if left else Cause.AUDIENCE
         if self.moved.ceilings_of(dataset):
             yield Cause.STAGE
         if deciding & self.moved.passed:

@@ -3,11 +3,16 @@
 from collections.abc import Collection
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection
 
 from access_policies import rulebook
+from access_policies.decision import RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.rulebook import RuleBook
+from catalogue.address import DatasetAddress
+from catalogue.release_shelf import ReleaseShelf
+from catalogue.table_schema import TableSchema
 from marketplace import enforcement
 from marketplace.identity import census
 from marketplace.identity.census import Acting
@@ -15,6 +20,7 @@ from marketplace.identity.people import Person
 from marketplace.oversight import access
 from marketplace.oversight.access import Access, View
 from marketplace.oversight.directory import Directory
+from marketplace.sharing import scopes
 
 
 def who(
@@ -26,7 +32,8 @@ def who(
         ceilings=enforcement.ceilings(connection, (dataset,)),
         now=now,
     )
-    return access.find(view, census.take(connection, now=now), lambda _: (dataset,))
+    found = access.find(view, census.take(connection, now=now), lambda _: (dataset,))
+    return _with_suspensions(connection, found)
 
 
 def what(
@@ -46,4 +53,25 @@ def what(
     def covered(one: Acting) -> Collection[str]:
         return directory.covered(book.written_on(one.subject.principals))
 
-    return access.find(view, acting, covered)
+    return _with_suspensions(connection, access.find(view, acting, covered))
+
+
+def _with_suspensions(connection: Connection, found: tuple[Access, ...]) -> tuple[Access, ...]:
+    """Say of what was agreed where the newest release cannot be served so."""
+    shelf = ReleaseShelf()
+    return tuple(
+        msgspec.structs.replace(one, suspended_by=scopes.gone_from(obligation.tables, tables))
+        if (obligation := _scoped(one)) is not None
+        and (tables := _contracts(connection, shelf, one.dataset))
+        else one
+        for one in found
+    )
+
+
+def _scoped(one: Access) -> RestrictTo | None:
+    return next((part for part in one.obligations if isinstance(part, RestrictTo)), None)
+
+
+def _contracts(connection: Connection, shelf: ReleaseShelf, dataset: str) -> dict[str, TableSchema]:
+    release = shelf.latest(connection, DatasetAddress.parse(dataset))
+    return {table.name: table.schema for table in release.tables} if release else {}

@@ -11,11 +11,13 @@ from access_policies.decision_point import DecisionPoint
 from access_policies.explain import Explanation
 from access_policies.rules import GrantKind
 from access_policies.sentences import AUDIENCES
-from access_policies.vocabulary import Action, Authority, Environment, Resource, Subject
+from access_policies.vocabulary import Action, Authority, Subject
 from marketplace import enforcement
 from marketplace.clock import LONDON
 from marketplace.errors import Unauthenticated, UnknownRecord
-from marketplace.identity import capacity, people, projects, tokens
+from marketplace.identity import capacity, census, people, projects, tokens
+from marketplace.identity.census import Post
+from marketplace.identity.people import Person
 from marketplace.identity.principal import Principal
 from marketplace.sharing import agreements, stops
 from marketplace.sharing.agreements import AgreementState
@@ -23,23 +25,33 @@ from marketplace.sharing.stops import Stop
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom an explanation is about, and the purpose that they act for."""
+    """Whom an explanation is about, what they act in, and the purpose that they act for."""
 
     subject: Subject
     purpose: str
+    post: Post
 
 
 def of_caller(principal: Principal) -> About:
     """The caller, as their token has them act."""
-    return About(subject=principal.subject, purpose=principal.project_purpose or rules.ANY)
+    return About(
+        subject=principal.subject,
+        purpose=principal.project_purpose or rules.ANY,
+        post=Post(principal.project, principal.role, principal.organisation),
+    )
 
 
-def of_member(connection: Connection, person: str, project: str, *, now: datetime) -> About:
+def of_person(connection: Connection, named: str, *, now: datetime) -> tuple[About, ...]:
+    """A person, by identifier or e-mail address, in every capacity of theirs. Raises UnknownRecord."""
+    return _in_all(connection, people.find(connection, named), now)
+
+
+def of_member(connection: Connection, named: str, project: str, *, now: datetime) -> About:
     """A person, by identifier or e-mail address, as they act in a project now.
 
     Raises UnknownRecord, and Unauthenticated where they do not act in it.
     """
-    found = people.find(connection, person)
+    found = people.find(connection, named)
     within = projects.find(connection, project) if project.isprintable() else None
     if within is None:
         raise UnknownRecord(f"There is no project {project[:63]!r}.")
@@ -47,7 +59,56 @@ def of_member(connection: Connection, person: str, project: str, *, now: datetim
     return About(
         subject=tokens.subject_of(found.id, tokens.names_in(within.name, found.id), held),
         purpose=within.purpose,
+        post=Post(project=within.name),
     )
+
+
+def nearest(
+    connection: Connection,
+    decision_point: DecisionPoint,
+    capacities: tuple[About, ...],
+    action: Action,
+    dataset: str,
+    *,
+    now: datetime,
+) -> Explanation:
+    """The explanation for the capacity that allows it, else for the one that comes nearest to it."""
+    told = [
+        why(connection, decision_point, about, action, dataset, now=now) for about in capacities
+    ]
+    if not told:
+        sentence = "They act in no project now, and hold no role."
+        refused = Decision(allowed=False, reason=sentence)
+        return Explanation(decision=refused, sentence=sentence)
+    return min(
+        told, key=lambda one: (not one.decision.allowed, one.nearest is None, len(one.obstacles))
+    )
+
+
+def elsewhere(
+    connection: Connection,
+    decision_point: DecisionPoint,
+    told: Explanation,
+    person: str,
+    action: Action,
+    dataset: str,
+    *,
+    now: datetime,
+) -> Explanation:
+    """A refusal, with the other capacities of the same person in which it would be allowed."""
+    if told.decision.allowed:
+        return told
+    others = [
+        about.post
+        for about in _in_all(connection, people.get(connection, person), now)
+        if str(about.post) != told.acting
+        and why(connection, decision_point, about, action, dataset, now=now).decision.allowed
+    ]
+    if not others:
+        return told
+    named = " or ".join(str(post) for post in others)
+    ask = f"You may when you act as {named}: send a token for that. {told.ask}"
+    return msgspec.structs.replace(told, ask=ask.strip())
 
 
 def why(
@@ -59,18 +120,21 @@ def why(
     *,
     now: datetime,
 ) -> Explanation:
-    """Explain a decision on a dataset; where an agreement was revoked, with its owner's reason."""
-    ceiling = enforcement.handling_ceiling(connection, dataset)
+    """Explain a decision on a dataset, with what is to be known of the agreement that it rests on."""
     told = explain.why(
         connection,
         decision_point,
         about.subject,
         action,
-        Resource(dataset=dataset, stage=min(rules.stage(connection, dataset), ceiling)),
-        Environment(now=now, stage=rules.stage(connection, rules.ANY), purpose=about.purpose),
+        *enforcement.ceilings(connection, (dataset,)).asked(
+            about.subject, about.purpose, dataset, now=now
+        ),
     )
     stopped = of_stopped(connection, told.decision, everywhere=False)
-    return stopped or _with_revocation(connection, told)
+    if stopped is not None:
+        return msgspec.structs.replace(stopped, acting=str(about.post))
+    told = msgspec.structs.replace(told, acting=str(about.post))
+    return _with_revocation(connection, _with_agreement(connection, told))
 
 
 def of_stopped(
@@ -115,6 +179,24 @@ def _stopped(stop: Stop) -> str:
     return f"{what} for one person" if party.person is not None else f"{what} for everybody"
 
 
+def _in_all(connection: Connection, person: Person, now: datetime) -> tuple[About, ...]:
+    return tuple(
+        About(subject=acting.subject, purpose=acting.purpose or rules.ANY, post=acting.post)
+        for acting in census.take(connection, now=now, person=person)
+    )
+
+
+def _with_agreement(connection: Connection, told: Explanation) -> Explanation:
+    """Say of the agreement that decided for whom it was made, and when."""
+    kind, _, identifier = told.decision.grant.partition(":")
+    if kind != GrantKind.AGREEMENT:
+        return told
+    agreement = agreements.read(connection, identifier)
+    day = agreement.made_at.astimezone(LONDON)
+    made = f"It was made for {agreement.project} on {day.day} {day:%B %Y}."
+    return msgspec.structs.replace(told, sentence=f"{told.sentence} {made}")
+
+
 def _with_revocation(connection: Connection, told: Explanation) -> Explanation:
     """Say of the agreement that came nearest that its owner ended it, and why."""
     kind, _, identifier = (told.nearest.grant if told.nearest else "").partition(":")
@@ -127,6 +209,14 @@ def _with_revocation(connection: Connection, told: Explanation) -> Explanation:
     return msgspec.structs.replace(
         told, sentence=f"{told.sentence} {revoked}", obstacles=(*told.obstacles, revoked)
     )
+
+
+def as_they_are_told(told: Explanation) -> Explanation:
+    """An explanation for somebody else than the person whom it is about."""
+    if not told.acting:
+        return told
+    sentence = f"When they act as {told.acting} they would be told: {told.sentence}"
+    return msgspec.structs.replace(told, sentence=sentence)
 
 
 def of_absence(absence: Unauthenticated) -> Explanation:

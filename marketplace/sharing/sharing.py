@@ -236,8 +236,8 @@ class Sharing:
     ) -> Explanation:
         """Why the caller may or may not do something to a dataset, and what to ask for.
 
-        Owners and auditors of the dataset may ask about a person (identifier or e-mail address) in
-        a project. Raises UnknownDataset also for a dataset that the caller may not know of.
+        Owners and auditors of the dataset may ask about a person (identifier or e-mail address), in
+        a project or in whichever of their capacities comes nearest. Raises UnknownDataset also for a dataset that the caller may not know of.
         """
         told: Explanation | Problem
         with self._steps.begin(principal) as step:
@@ -304,28 +304,55 @@ class Sharing:
             if stopped is None:
                 raise unknown_dataset(str(dataset))
             return stopped
-        try:
-            about = self._about(step, dataset, person, project)
-        except Unauthenticated as absence:
-            return explanations.of_absence(absence)
-        told = explanations.why(
-            step.connection, self._decision_point, about, action, str(dataset), now=step.now
-        )
-        return words.explained(told, self._places)
-
-    def _about(
-        self, step: Step, dataset: DatasetAddress, person: str | None, project: str | None
-    ) -> explanations.About:
         if person is None and project is None:
-            return explanations.of_caller(step.principal)
+            told = explanations.why(
+                step.connection,
+                self._decision_point,
+                explanations.of_caller(step.principal),
+                action,
+                str(dataset),
+                now=step.now,
+            )
+            told = explanations.elsewhere(
+                step.connection,
+                self._decision_point,
+                told,
+                step.principal.person_id,
+                action,
+                str(dataset),
+                now=step.now,
+            )
+            return words.explained(told, self._places)
+        return self._explained_of_another(step, dataset, action, person, project)
+
+    def _explained_of_another(
+        self,
+        step: Step,
+        dataset: DatasetAddress,
+        action: Action,
+        person: str | None,
+        project: str | None,
+    ) -> Explanation:
         if not step.oversees(dataset):
             raise AccessDenied(
                 "Only owners and auditors of a dataset may ask about others.",
                 next_step="Leave the person and the project out to ask about yourself.",
             )
-        if person is None or project is None:
-            raise RequestMalformed("Name both the person and the project that they act in.")
-        return explanations.of_member(step.connection, person, project, now=step.now)
+        if person is None:
+            raise RequestMalformed("Name the person too; a project by itself asks for nothing.")
+        connection, now = step.connection, step.now
+        try:
+            capacities = (
+                explanations.of_person(connection, person, now=now)
+                if project is None
+                else (explanations.of_member(connection, person, project, now=now),)
+            )
+        except Unauthenticated as absence:
+            return explanations.of_absence(absence)
+        told = explanations.nearest(
+            connection, self._decision_point, capacities, action, str(dataset), now=now
+        )
+        return explanations.as_they_are_told(words.explained(told, self._places))
 
     def _readable(self, step: Step, request_id: str) -> ShareRequest:
         request = requests.read(step.connection, request_id)

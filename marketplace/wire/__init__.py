@@ -15,6 +15,14 @@ from marketplace.wire.catalogue import (
     TableFile,
     TableFiles,
 )
+from marketplace.wire.oversight import (
+    AccessChange,
+    AccessChanges,
+    AccessDescription,
+    AccessOverview,
+    PersonNamed,
+    ReaderDescription,
+)
 from marketplace.wire.scope import (
     AllRows,
     AtLeast,
@@ -54,6 +62,10 @@ from marketplace.wire.sharing import (
 )
 
 __all__ = [
+    "AccessChange",
+    "AccessChanges",
+    "AccessDescription",
+    "AccessOverview",
     "AgreementDescription",
     "AllRows",
     "ApprovalForm",
@@ -72,10 +84,12 @@ __all__ = [
     "MaskedColumn",
     "MonthOnly",
     "NoValue",
+    "PersonNamed",
     "PostcodeDistrict",
     "ProblemDetails",
     "PublishedRelease",
     "QueryRequest",
+    "ReaderDescription",
     "Reason",
     "ReleaseDescription",
     "RequestMove",

@@ -123,10 +123,14 @@ class AgreementDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplanationOfAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """Why something is allowed or not, and what to ask for (`ask`)."""
+    """Why something is allowed or not, and what to ask for (`ask`).
+
+    `acting` is the project or role that it is about.
+    """
 
     allowed: bool
     sentence: str
     obstacles: tuple[str, ...] = ()
     ask: str = ""
     until: datetime | None = None
+    acting: str = ""

@@ -1,7 +1,7 @@
 """A small marketplace in memory in which anything can happen, and the naive answer to who reads what."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, select
 from access_policies import history, principals, revision, rules
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.decision_point import DecisionPoint
+from access_policies.errors import RuleConflict
 from access_policies.history import Point
 from access_policies.rules import DATA_ACTIONS, Rule
 from access_policies.scope import AllRows, TableScope
@@ -112,10 +113,10 @@ class World:
         actions = values.pop("actions", tuple(DATA_ACTIONS))
         for action in actions:  # type: ignore[attr-defined]
             identifier = f"{grant}:{self.grants}"
-            rules.write(
-                self.connection,
-                Rule(id=f"{identifier}/{action}", action=action, grant=identifier, **values),  # type: ignore[arg-type]
-            )
+            rule = Rule(id=f"{identifier}/{action}", action=action, grant=identifier, **values)  # type: ignore[arg-type]
+            # Of two agreements for the same and at the same time the second may be refused.
+            with suppress(RuleConflict):
+                rules.write(self.connection, rule)
 
     def held(self) -> Held:
         """The naive answer: everybody is asked for in every capacity, dataset by dataset."""
