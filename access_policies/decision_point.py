@@ -57,6 +57,11 @@ class DecisionPoint:
         names = frozenset({*sample["r"]["r"].tokens, *sample["p"]["p"].tokens} - {"r_ctx"})
         self._matcher = Matcher(sample["m"]["m"].value, names)
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The comparisons that the model's matcher makes; see `Matcher`."""
+        return self._matcher.reads
+
     def decide(
         self,
         connection: Connection,

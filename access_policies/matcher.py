@@ -7,7 +7,7 @@ a name is one of the caller's.
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType
 
 from access_policies.errors import PolicyError
@@ -17,11 +17,15 @@ _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
 class Matcher:
-    """A compiled matcher; safe to share between threads. Raises PolicyError when it is unfit."""
+    """A compiled matcher; safe to share between threads. Raises PolicyError when it is unfit.
+
+    `reads` are its comparisons, in Python's words: all that it asks of a rule and a request.
+    """
 
     def __init__(self, text: str, names: frozenset[str]) -> None:
         tree = ast.parse(_as_python(text), "model.conf", "eval")
         _check(tree.body, names)
+        self.reads = frozenset(_reads(tree.body))
         self._code: CodeType = compile(tree, "model.conf", "eval")
 
     def matches(self, has_name: Callable[[str, str], bool], values: Mapping[str, object]) -> bool:
@@ -67,6 +71,17 @@ def _check_operand(node: ast.expr, names: frozenset[str]) -> None:
             return
         case _:
             raise _unfit(node)
+
+
+def _reads(node: ast.expr) -> Iterator[str]:
+    match node:
+        case ast.BoolOp(values=parts):
+            for part in parts:
+                yield from _reads(part)
+        case ast.UnaryOp(operand=operand):
+            yield from _reads(operand)
+        case _:
+            yield ast.unparse(node)
 
 
 def _unfit(node: ast.expr) -> PolicyError:

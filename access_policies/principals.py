@@ -15,6 +15,11 @@ def person(identifier: str) -> str:
     return f"person:{identifier}"
 
 
+def organisation(name: str) -> str:
+    """Everyone who acts for the organisation. Denials and invitations name it; no permission does."""
+    return f"organisation:{name}"
+
+
 def project(name: str) -> str:
     """Everyone who acts in the project."""
     return f"project:{name}"

@@ -10,13 +10,12 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, insert, select, update
 
 from access_policies import principals
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.errors import InvalidRule, RuleConflict
 from access_policies.records import rules as table
-from access_policies.records import stages
 from access_policies.vocabulary import Action, Audience
 
 ANY = "*"
@@ -108,7 +107,7 @@ def write(connection: Connection, rule: Rule) -> None:
 
     Raises InvalidRule, or RuleConflict where the identifier is taken.
     """
-    _check(rule)
+    check(rule)
     if rule.nbf >= rule.exp:
         raise InvalidRule(
             "The rule would end before it begins.", next_step="Give a last day that is to come."
@@ -162,28 +161,6 @@ def in_order(found: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(sorted(found, key=lambda rule: rule.preference, reverse=True))
 
 
-def stage(connection: Connection, scope: str) -> Audience:
-    """The rollout stage of a dataset (`organisation.dataset`) or of the marketplace (`*`).
-
-    Until somebody opens it, the marketplace is open to government alone; a dataset without a stage
-    of its own has no ceiling but the marketplace's.
-    """
-    return stages_of(connection, scope)[scope]
-
-
-def stages_of(connection: Connection, *scopes: str) -> dict[str, Audience]:
-    """The stage of each scope; see `stage`."""
-    unset = {scope: Audience.GOVERNMENT if scope == ANY else Audience.PUBLIC for scope in scopes}
-    held = connection.execute(select(stages).where(stages.c.scope.in_(scopes)))
-    return unset | {row.scope: Audience(row.stage) for row in held}
-
-
-def set_stage(connection: Connection, scope: str, opened: Audience) -> None:
-    """Open or close a dataset or the marketplace. The caller advances the revision."""
-    connection.execute(delete(stages).where(stages.c.scope == scope))
-    connection.execute(insert(stages).values(scope=scope, stage=int(opened)))
-
-
 def _for_names(names: Collection[str], action: Action | None) -> Select[Any]:
     statement = select(table).where(table.c.subject.in_(sorted({*names, principals.EVERYONE})))
     if action is not None:
@@ -195,8 +172,8 @@ def _ordered(rows: Iterable[RowMapping]) -> tuple[Rule, ...]:
     return in_order(_rule(row) for row in rows)
 
 
-def _check(rule: Rule) -> None:
-    """What must hold of a stored rule too: a damaged one must never allow."""
+def check(rule: Rule) -> None:
+    """Raise InvalidRule for what must not be written, nor allow anything where it is found stored."""
     kind = rule.kind
     if not rule.id or not rule.subject or not rule.dataset or not rule.purpose:
         raise InvalidRule("A rule names who it is for, a dataset and a purpose.")
@@ -230,5 +207,5 @@ def _rule(row: RowMapping) -> Rule:
     values = {str(name): value for name, value in row.items()}
     values["obligations"] = msgspec.json.decode(row["obligations"])
     rule = msgspec.convert(values, Rule)
-    _check(rule)
+    check(rule)
     return rule

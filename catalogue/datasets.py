@@ -44,6 +44,12 @@ def list_all(connection: Connection) -> tuple[Dataset, ...]:
     return tuple(_dataset(row) for row in connection.execute(query).mappings())
 
 
+def addresses(connection: Connection) -> frozenset[str]:
+    """The address of every dataset, as text."""
+    rows = connection.execute(select(datasets.c.organisation, datasets.c.dataset)).fetchall()
+    return frozenset(f"{organisation}.{dataset}" for organisation, dataset in rows)
+
+
 def contract(connection: Connection, address: TableAddress) -> tuple[int, TableSchema] | None:
     """The newest contract of a table and its version; None before the table's first release."""
     query = (

@@ -29,6 +29,8 @@ from marketplace.preparation import Preparation
 from marketplace.publish import Publishing
 from marketplace.query import Querying
 from marketplace.query.permits import Permits
+from marketplace.rollout import Rollout
+from marketplace.rollout.criteria import SHIPPED, read_thresholds
 from marketplace.scratch import Scratch
 from marketplace.settings import Settings
 from marketplace.sharing import Sharing, StandingRules
@@ -57,6 +59,7 @@ class Marketplace:
     publishing: Publishing
     sharing: Sharing
     standing: StandingRules
+    rollout: Rollout
     querying: Querying
     downloads: Downloads
 
@@ -178,6 +181,12 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
         ),
         standing=StandingRules(
             database=database, decision_point=decision_point, places=places, clock=clock
+        ),
+        rollout=Rollout(
+            database=database,
+            decision_point=decision_point,
+            clock=clock,
+            thresholds=read_thresholds(settings.exit_criteria or SHIPPED),
         ),
         querying=Querying(
             permits=permits,

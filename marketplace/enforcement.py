@@ -6,22 +6,23 @@ is held under a shared lock until that commits, so no allow can be recorded afte
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
+import msgspec
 from sqlalchemy import Connection
 
-from access_policies import revision, rules, scope_fit
+from access_policies import revision, scope_fit, stages
 from access_policies.decision import Decision, LimitOutput, LimitResult, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
-from access_policies.vocabulary import Action, Environment, Resource
+from access_policies.vocabulary import Action, Environment, Resource, Subject
 from catalogue.dataset import ReleaseTable
 from catalogue.table_schema import TableSchema
 from marketplace.engine.limits import ResultLimit
 from marketplace.errors import AccessDenied
 from marketplace.identity.principal import Principal
 
-WHOLE_MARKETPLACE = "*"
+WHOLE_MARKETPLACE = stages.MARKETPLACE
 
 
 def decide(
@@ -39,12 +40,37 @@ def decide(
     policy revision.
     """
     revision.lock_shared(connection)
-    stages = rules.stages_of(connection, WHOLE_MARKETPLACE, dataset)
-    resource = Resource(dataset=dataset, stage=stages[dataset])
-    environment = Environment(
-        now=now, stage=stages[WHOLE_MARKETPLACE], purpose=principal.project_purpose or "*"
+    purpose = principal.project_purpose or "*"
+    asked = circumstances(connection, principal.subject, dataset, purpose, now=now)
+    decision = decision_point.decide(
+        connection, principal.subject, action, asked.resource, asked.environment
     )
-    return decision_point.decide(connection, principal.subject, action, resource, environment)
+    ends = [end for end in (decision.until, asked.changes_at) if end is not None]
+    return msgspec.structs.replace(decision, until=min(ends, default=None))
+
+
+class Asked(NamedTuple):
+    """What a decision is asked with, and when a scheduled move of the rollout next changes it."""
+
+    resource: Resource
+    environment: Environment
+    changes_at: datetime | None
+
+
+def circumstances(
+    connection: Connection, subject: Subject, dataset: str, purpose: str, *, now: datetime
+) -> Asked:
+    """The dataset and the circumstances, with the stages as they are open to this subject."""
+    opened = stages.openings(
+        connection, {WHOLE_MARKETPLACE, dataset}, now=now, names=subject.principals
+    )
+    ceilings = {scope: one.ceiling_for(subject.principals) for scope, one in opened.items()}
+    changes = (one.changes_at for one in opened.values() if one.changes_at is not None)
+    return Asked(
+        Resource(dataset=dataset, stage=ceilings[dataset]),
+        Environment(now=now, stage=ceilings[WHOLE_MARKETPLACE], purpose=purpose),
+        min(changes, default=None),
+    )
 
 
 def require(decision: Decision, *, next_step: str) -> None:

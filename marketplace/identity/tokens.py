@@ -102,6 +102,20 @@ def renew(connection: Connection, principal: Principal, *, now: datetime) -> Pri
     return _principal(connection, row, now)
 
 
+def acting_as(
+    connection: Connection, person: str, role: Role, *, now: datetime
+) -> tuple[Principal, ...]:
+    """Whom the person's tokens for a role stand for now; nobody where none of them opens anything."""
+    query = select(tokens).where(tokens.c.person == person, tokens.c.role == role)
+    found = []
+    for row in connection.execute(query):
+        try:
+            found.append(_principal(connection, row, now))
+        except Unauthenticated:
+            continue
+    return tuple(found)
+
+
 def check_project(principal: Principal, named: str | None) -> None:
     """Raise WrongProject where a call names another project than the token's."""
     if named is not None and named != principal.project:
@@ -168,13 +182,14 @@ def _in_project(
 ) -> Principal:
     project = projects.get(connection, name)
     held = capacity.in_project(connection, person, project, now=now)
+    names = names_in(name, person.id) | {principals.organisation(project.organisation)}
     return Principal(
         person_id=person.id,
         person_name=person.name,
         token_id=token.id,
         project=name,
         project_purpose=project.purpose,
-        subject=subject_of(person.id, names_in(name, person.id), held),
+        subject=subject_of(person.id, names, held),
         valid_until=_earlier(token, held.until),
         changes_at=_earlier(token, held.changes_at),
     )
@@ -186,13 +201,15 @@ def _in_role(
     if token.role is None:
         raise Unauthenticated(_UNKNOWN, next_step=_ASK_FOR_NEW)
     held = capacity.in_role(connection, person, token.role, token.organisation, now=now)
+    acts_for = principals.organisation(token.organisation or person.organisation)
+    names = {principals.role(token.role, token.organisation), acts_for}
     return Principal(
         person_id=person.id,
         person_name=person.name,
         token_id=token.id,
         role=token.role,
         organisation=token.organisation,
-        subject=subject_of(person.id, {principals.role(token.role, token.organisation)}, held),
+        subject=subject_of(person.id, names, held),
         valid_until=_earlier(token, held.until),
         changes_at=_earlier(token, held.changes_at),
     )

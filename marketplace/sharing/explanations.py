@@ -5,12 +5,13 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from access_policies import explain, rules
+from access_policies import explain, principals, rules
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
 from access_policies.explain import Explanation
 from access_policies.rules import GrantKind
-from access_policies.vocabulary import Action, Environment, Resource, Subject
+from access_policies.vocabulary import Action, Subject
+from marketplace import enforcement
 from marketplace.errors import Unauthenticated, UnknownRecord
 from marketplace.identity import capacity, people, projects, tokens
 from marketplace.identity.principal import Principal
@@ -43,7 +44,11 @@ def of_member(connection: Connection, person: str, project: str, *, now: datetim
         raise UnknownRecord(f"There is no project {project[:63]!r}.")
     held = capacity.in_project(connection, found, within, now=now)
     return About(
-        subject=tokens.subject_of(found.id, tokens.names_in(within.name, found.id), held),
+        subject=tokens.subject_of(
+            found.id,
+            tokens.names_in(within.name, found.id) | {principals.organisation(within.organisation)},
+            held,
+        ),
         purpose=within.purpose,
     )
 
@@ -58,13 +63,9 @@ def why(
     now: datetime,
 ) -> Explanation:
     """Explain a decision on a dataset; where an agreement was revoked, with its owner's reason."""
+    asked = enforcement.circumstances(connection, about.subject, dataset, about.purpose, now=now)
     told = explain.why(
-        connection,
-        decision_point,
-        about.subject,
-        action,
-        Resource(dataset=dataset, stage=rules.stage(connection, dataset)),
-        Environment(now=now, stage=rules.stage(connection, rules.ANY), purpose=about.purpose),
+        connection, decision_point, about.subject, action, asked.resource, asked.environment
     )
     return _with_revocation(connection, told)
 

@@ -79,6 +79,11 @@ class Step:
         decision = self._decide(Action.ADMINISTER, rules.ANY)
         enforcement.require(decision, next_step="An operator of the marketplace can do this.")
 
+    def check_overseer(self) -> None:
+        """Raise AccessDenied unless the caller administers the marketplace or audits all of it."""
+        if not self._decide(Action.AUDIT, rules.ANY).allowed:
+            self.check_operator()
+
     def record(self, kind: EntryKind, facts: dict[str, Fact], reason: str, **about: str) -> None:
         """Write the audit entry of what the step does; `about` is what identifies a person."""
         person = {
@@ -102,10 +107,18 @@ class Step:
 class Steps:
     """Begins steps, each in a transaction of its own."""
 
-    def __init__(self, *, database: Database, decision_point: DecisionPoint, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        decision_point: DecisionPoint,
+        clock: Clock,
+        refused_as: EntryKind = EntryKind.SHARING_REFUSED,
+    ) -> None:
         self._database = database
         self._decision_point = decision_point
         self._clock = clock
+        self._refused_as = refused_as
 
     @contextmanager
     def begin(self, principal: Principal, *, changes_policy: bool = False) -> Iterator[Step]:
@@ -125,7 +138,7 @@ class Steps:
             # What was refused is rolled back; that it was tried is kept.
             with self._database.writing() as connection:
                 refused = self._step(connection, self._clock(), principal)
-                refused.record(EntryKind.SHARING_REFUSED, {}, refusal.detail)
+                refused.record(self._refused_as, {}, refusal.detail)
             raise
 
     def _step(self, connection: Connection, now: datetime, principal: Principal) -> Step:
