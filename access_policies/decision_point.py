@@ -87,6 +87,11 @@ class DecisionPoint:
         self._own = threading.local()
         self._matcher = _matcher_of(self._model)
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The comparisons that the model's matcher makes; see `Matcher`."""
+        return self._matcher.reads
+
     def decide(
         self,
         connection: Connection,

@@ -30,8 +30,6 @@ class Kind(StrEnum):
 
     RULE = "rule"
     "By identifier: its begin and its end."
-    STAGE = "stage"
-    "By scope: the highest audience that is open."
     MEMBERSHIP = "membership"
     "By identifier: its last day."
     SECONDMENT = "secondment"
@@ -63,10 +61,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Past:
-    """What was otherwise at a revision than it is today."""
+    """What was otherwise at a revision than it is today (`revision` None: nothing)."""
 
-    def __init__(self, noted: Mapping[tuple[str, str], Before]) -> None:
+    def __init__(self, noted: Mapping[tuple[str, str], Before], revision: int | None) -> None:
         self._noted = noted
+        self.revision = revision
 
     def was(self, kind: Kind, key: str, today: object) -> Before:
         """What of a row can change as it was then, given what it is today."""
@@ -77,7 +76,7 @@ class Past:
         return frozenset(key for noted, key in self._noted if noted == kind.value)
 
 
-TODAY = Past({})
+TODAY = Past({}, None)
 """Nothing undone."""
 
 
@@ -105,7 +104,7 @@ def note(connection: Connection, kind: Kind, before: Mapping[str, Before]) -> No
 
 def past(connection: Connection, number: int) -> Past:
     """What was otherwise at that revision."""
-    return _undoing(_notes(connection, number))
+    return _undoing(_notes(connection, number), number)
 
 
 def changed(connection: Connection, since: int, until: int, kind: Kind) -> frozenset[str]:
@@ -150,13 +149,14 @@ def _notes(connection: Connection, since: int) -> Iterable[Any]:
     )
 
 
-def _undoing(notes: Iterable[Any]) -> Past:
+def _undoing(notes: Iterable[Any], number: int) -> Past:
     """Undo notes, the newest first: the oldest of a row says how it was."""
     return Past(
         {
             (kind, key): ABSENT if before is None else msgspec.json.decode(before)
             for kind, key, before in notes
-        }
+        },
+        number,
     )
 
 

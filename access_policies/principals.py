@@ -39,7 +39,10 @@ def role(held: Role, organisation: str | None = None) -> str:
 
 
 def organisation(name: str) -> str:
-    """Everyone who acts for the organisation, in a project of it or in a role. For denials only."""
+    """Everyone who acts for the organisation, in a project of it or in a role.
+
+    Denials and invitations name it; no permission does.
+    """
     return f"{_ORGANISATION}{name}"
 
 

@@ -32,11 +32,23 @@ rules = Table(
     Index(None, "grant"),
 )
 
+# Only ever added to. Of the rows of a scope that have begun, the one written last holds.
 stages = Table(
     "policy_stages",
     metadata,
     Column("scope", Text, primary_key=True),
+    Column("since_revision", BigInteger, primary_key=True, autoincrement=False),
     Column("stage", SmallInteger, nullable=False),
+    Column("waves", Text),
+    Column("begins", BigInteger, nullable=False),
+)
+
+invitations = Table(
+    "policy_invitations",
+    metadata,
+    Column("wave", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("since_revision", BigInteger, nullable=False),
 )
 
 revision = Table(

@@ -11,14 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from access_policies import history, principals, slice_query
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.errors import InvalidRule, RuleConflict
-from access_policies.history import ABSENT, TODAY, Kind, Past
+from access_policies.history import ABSENT, Kind
 from access_policies.records import rules as table
-from access_policies.records import stages
 from access_policies.vocabulary import Action, Audience
 
 ANY = "*"
@@ -116,7 +115,7 @@ def write(connection: Connection, rule: Rule) -> None:
 
     Raises InvalidRule, or RuleConflict where the identifier is taken.
     """
-    _check(rule)
+    check(rule)
     if rule.nbf >= rule.exp:
         raise InvalidRule(
             "The rule would end before it begins.", next_step="Give a last day that is to come."
@@ -205,39 +204,6 @@ def in_order(found: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(sorted(found, key=lambda rule: rule.preference, reverse=True))
 
 
-def stage(connection: Connection, scope: str) -> Audience:
-    """The rollout stage of a dataset (`organisation.dataset`) or of the marketplace (`*`).
-
-    Until somebody opens it, the marketplace is open to government alone; a dataset without a stage
-    of its own has no ceiling but the marketplace's.
-    """
-    return stages_of(connection, scope)[scope]
-
-
-def stages_of(connection: Connection, *scopes: str, past: Past = TODAY) -> dict[str, Audience]:
-    """The stage of each scope; see `stage`."""
-    unset = {scope: Audience.GOVERNMENT if scope == ANY else Audience.PUBLIC for scope in scopes}
-    query = select(stages)
-    if len(scopes) <= _FEW:
-        query = query.where(stages.c.scope.in_(scopes))
-    held = {
-        row.scope: past.was(Kind.STAGE, row.scope, row.stage) for row in connection.execute(query)
-    }
-    return unset | {
-        scope: Audience(stage)
-        for scope, stage in held.items()
-        if scope in unset and stage is not ABSENT
-    }
-
-
-def set_stage(connection: Connection, scope: str, opened: Audience) -> None:
-    """Open or close a dataset or the marketplace. The caller has advanced the revision."""
-    held = connection.execute(select(stages.c.stage).where(stages.c.scope == scope)).scalar()
-    history.note(connection, Kind.STAGE, {scope: ABSENT if held is None else held})
-    connection.execute(delete(stages).where(stages.c.scope == scope))
-    connection.execute(insert(stages).values(scope=scope, stage=int(opened)))
-
-
 def _read(
     connection: Connection,
     names: Collection[str],
@@ -253,8 +219,8 @@ def _read(
     return slice_query.read(connection, {name: found for name, found in wanted.items() if found})
 
 
-def _check(rule: Rule) -> None:
-    """What must hold of a stored rule too: a damaged one must never allow."""
+def check(rule: Rule) -> None:
+    """Raise InvalidRule for what must not be written, nor allow anything where it is found stored."""
     kind = rule.kind
     if not rule.id or not rule.subject or not rule.dataset or not rule.purpose:
         raise InvalidRule("A rule names who it is for, a dataset and a purpose.")
@@ -294,7 +260,7 @@ def from_row(row: Mapping[str, Any]) -> Rule:
     values = dict(row)
     values["obligations"] = _obligations(values["obligations"])
     rule = msgspec.convert(values, Rule)
-    _check(rule)
+    check(rule)
     return rule
 
 

@@ -1,4 +1,4 @@
-"""What the operator enters: organisations, people, squads, secondments, tokens, rollout stages.
+"""What the operator enters: organisations, people, squads, secondments, tokens, the first stage.
 
 Each act is one transaction with its audit entry. `by` says who acts, in words that the operator's
 organisation can trace; whoever can open the data folder is the operator there.
@@ -9,13 +9,13 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from access_policies import revision, rules
+from access_policies import revision, stages
 from access_policies.vocabulary import Audience, Role
 from marketplace.audit.entries import Entry, EntryKind, Fact, record
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.enforcement import WHOLE_MARKETPLACE
-from marketplace.errors import UnknownRecord
+from marketplace.errors import RecordExists, UnknownRecord
 from marketplace.identity import organisations, people, projects, secondments, tokens
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.people import Person
@@ -171,20 +171,26 @@ class Administration:
             tokens.revoke_token(connection, identifier, now=self._clock())
             self._record(connection, EntryKind.TOKEN_REVOKED, {"token": identifier}, by)
 
-    def open_stage(self, opened: Audience, *, scope: str = WHOLE_MARKETPLACE, by: str) -> None:
-        """Open the marketplace, or one dataset, to everyone up to that audience and no further.
+    def open_first_stage(self, opened: Audience, *, by: str) -> None:
+        """Say how far the marketplace is open to begin with.
 
-        A stage is a ceiling: it grants nothing, and lowering it closes what was open at once.
+        It grants nothing. Every later move is the rollout's: two people make it. Raises
+        RecordExists where there was a move already.
         """
         with self._database.writing() as connection:
-            revision.advance(connection)
-            before = rules.stage(connection, scope)
-            rules.set_stage(connection, scope, opened)
-            facts: dict[str, Fact] = {
-                "scope": scope,
-                "before": before.name.lower(),
-                "opened": opened.name.lower(),
-            }
+            since_revision = revision.advance(connection)
+            if stages.history(connection, WHOLE_MARKETPLACE):
+                raise RecordExists(
+                    "The first stage of the marketplace was set already.",
+                    next_step="Two operators move it on: marketplace rollout propose, then confirm.",
+                )
+            move = stages.Move(
+                scope=WHOLE_MARKETPLACE,
+                since_revision=since_revision,
+                reach=stages.Reach(opened),
+            )
+            stages.write(connection, move)
+            facts: dict[str, Fact] = {"scope": WHOLE_MARKETPLACE, "opened": opened.name.lower()}
             self._record(connection, EntryKind.STAGE_MOVED, facts, by)
 
     def organisations(self) -> tuple[Organisation, ...]:
@@ -206,11 +212,6 @@ class Administration:
         """What is known of every token, newest first; never a secret."""
         with self._database.reading() as connection:
             return tokens.list_tokens(connection)
-
-    def stage(self, scope: str = WHOLE_MARKETPLACE) -> Audience:
-        """How far the marketplace, or one dataset, is open."""
-        with self._database.reading() as connection:
-            return rules.stage(connection, scope)
 
     def _record(
         self,

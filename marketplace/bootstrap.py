@@ -30,6 +30,8 @@ from marketplace.preparation import Preparation
 from marketplace.publish import Publishing
 from marketplace.query import Querying
 from marketplace.query.permits import Permits
+from marketplace.rollout import Rollout
+from marketplace.rollout.criteria import SHIPPED, read_thresholds
 from marketplace.scratch import Scratch
 from marketplace.settings import Settings
 from marketplace.sharing import Sharing, StandingRules
@@ -59,6 +61,7 @@ class Marketplace:
     sharing: Sharing
     standing: StandingRules
     oversight: Oversight
+    rollout: Rollout
     querying: Querying
     downloads: Downloads
 
@@ -182,6 +185,12 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
             database=database, decision_point=decision_point, places=places, clock=clock
         ),
         oversight=Oversight(database=database, decision_point=decision_point, clock=clock),
+        rollout=Rollout(
+            database=database,
+            decision_point=decision_point,
+            clock=clock,
+            thresholds=read_thresholds(settings.exit_criteria or SHIPPED),
+        ),
         querying=Querying(
             permits=permits,
             extracts=extracts,

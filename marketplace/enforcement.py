@@ -7,15 +7,17 @@ is held under a shared lock until that commits, so no allow can be recorded afte
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
+import msgspec
 from sqlalchemy import Connection
 
-from access_policies import revision, rules, scope_fit
+from access_policies import revision, rules, scope_fit, stages
 from access_policies.decision import Decision, LimitOutput, LimitResult, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint, Question
 from access_policies.history import ABSENT, TODAY, Kind, Past
 from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
+from access_policies.stages import Opening
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 from catalogue import datasets as described
 from catalogue.address import DatasetAddress
@@ -25,7 +27,7 @@ from marketplace.engine.limits import ResultLimit
 from marketplace.errors import AccessDenied
 from marketplace.identity.principal import Principal
 
-WHOLE_MARKETPLACE = "*"
+WHOLE_MARKETPLACE = stages.MARKETPLACE
 
 
 def decide(
@@ -75,13 +77,12 @@ def permitted(
     """
     revision.lock_shared(connection)
     subject = principal.subject
-    under = ceilings(connection, datasets)
+    under = ceilings(connection, datasets, now=now, names=subject.principals)
     asked = [under.asked(subject, principal.project_purpose, one, now=now) for one in datasets]
     if not asked:
         return ()
-    environment = asked[0][1]
     allowed = decision_point.permitted(
-        connection, subject, action, (resource for resource, _ in asked), environment
+        connection, subject, action, (one.resource for one in asked), asked[0].environment
     )
     return tuple(resource.dataset for resource in allowed)
 
@@ -95,39 +96,72 @@ def _decided(
     now: datetime,
 ) -> Decision:
     subject = principal.subject
-    resource, environment = ceilings(connection, (dataset,)).asked(
-        subject, principal.project_purpose, dataset, now=now
-    )
-    return decision_point.decide(connection, subject, action, resource, environment)
+    opened = ceilings(connection, (dataset,), now=now, names=subject.principals)
+    asked = opened.asked(subject, principal.project_purpose, dataset, now=now)
+    decision = decision_point.decide(connection, subject, action, asked.resource, asked.environment)
+    ends = [end for end in (decision.until, asked.changes_at) if end is not None]
+    return msgspec.structs.replace(decision, until=min(ends, default=None))
+
+
+class Asked(NamedTuple):
+    """What a decision is asked with, and when a scheduled move of the rollout next changes it."""
+
+    resource: Resource
+    environment: Environment
+    changes_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
     """How far the marketplace and some datasets are open, to be asked about many callers.
 
-    `stages` are by dataset and `*`. `names` are those that a ceiling depends on: callers who share
-    these are under the same ceilings.
+    `openings` are by dataset and `*`, `handled` the ceilings that handling sets, by dataset.
     """
 
-    stages: Mapping[str, Audience]
-    names: frozenset[str] = frozenset()
+    openings: Mapping[str, Opening]
+    handled: Mapping[str, Audience]
 
-    def asked(
-        self, _subject: Subject, purpose: str, dataset: str, *, now: datetime
-    ) -> tuple[Resource, Environment]:
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that a ceiling depends on: callers who share these are under the same ceilings."""
+        invited = (opening.invited for opening in self.openings.values())
+        return frozenset[str]().union(*(names for names in invited if names is not None))
+
+    def over(self, scope: str) -> tuple[Audience, frozenset[str] | None, Audience]:
+        """Everything that bears on one dataset or `*`; equal where callers are under the same."""
+        opening = self.openings[scope]
+        return opening.stage, opening.invited, self.handled.get(scope, Audience.PUBLIC)
+
+    def asked(self, subject: Subject, purpose: str, dataset: str, *, now: datetime) -> Asked:
         """What the decision point is asked with when this caller asks for a dataset."""
-        return (
-            Resource(dataset=dataset, stage=self.stages[dataset]),
-            Environment(now=now, stage=self.stages[WHOLE_MARKETPLACE], purpose=purpose or "*"),
+        whole, own = self.openings[WHOLE_MARKETPLACE], self.openings[dataset]
+        stage = own.ceiling_for(subject.principals)
+        changes = [at for at in (whole.changes_at, own.changes_at) if at is not None]
+        return Asked(
+            Resource(dataset=dataset, stage=min(stage, self.handled.get(dataset, Audience.PUBLIC))),
+            Environment(
+                now=now, stage=whole.ceiling_for(subject.principals), purpose=purpose or rules.ANY
+            ),
+            min(changes, default=None),
         )
 
 
-def ceilings(connection: Connection, datasets: Collection[str], *, past: Past = TODAY) -> Ceilings:
-    """How far the marketplace and these datasets are open, or were."""
-    stages = rules.stages_of(connection, WHOLE_MARKETPLACE, *datasets, past=past)
+def ceilings(
+    connection: Connection,
+    datasets: Collection[str],
+    *,
+    now: datetime,
+    names: Collection[str] | None = None,
+    past: Past = TODAY,
+) -> Ceilings:
+    """How far the marketplace and these datasets are open at a moment, or were.
+
+    Where the names of a single caller are given, only whether these are invited is looked up.
+    """
+    scopes = {WHOLE_MARKETPLACE, *datasets}
     return Ceilings(
-        {name: min(stages[name], closed) for name, closed in _closed(connection, datasets, past)}
-        | {WHOLE_MARKETPLACE: stages[WHOLE_MARKETPLACE]}
+        stages.openings(connection, scopes, now=now, names=names, at_revision=past.revision),
+        dict(_handled(connection, datasets, past)),
     )
 
 
@@ -138,7 +172,7 @@ def handling_ceiling(connection: Connection, dataset: str) -> Audience:
     return _ceiling(described.handling(connection, DatasetAddress.parse(dataset)))
 
 
-def _closed(
+def _handled(
     connection: Connection, datasets: Collection[str], past: Past
 ) -> Iterator[tuple[str, Audience]]:
     """Each dataset with the ceiling that its handling is, or was."""

@@ -13,6 +13,8 @@ Problem (catalogue/errors.py)
     ├── AccessDenied            the decision, with its reason
     ├── AccessEnded             access ended while a result was being sent
     ├── InvalidSharing          a request or agreement that cannot be made or moved so
+    ├── InvalidMove             a move of the rollout that cannot be made so
+    ├── MoveOutdated            a proposal to move it that rests on what has changed since
     ├── UnknownRecord           no such request, agreement, person, project ...
     ├── RecordExists            a name that is taken
     ├── FileUnreadable          an uploaded file that is no table; `lines` say where
@@ -90,6 +92,14 @@ class AccessEnded(MarketplaceError):
 
 class InvalidSharing(MarketplaceError):
     """A request or agreement breaks a rule or cannot make that move; `lines` list the findings."""
+
+
+class InvalidMove(MarketplaceError):
+    """The rollout cannot be moved so; `lines` list the findings."""
+
+
+class MoveOutdated(MarketplaceError):
+    """What a proposal rests on has changed since; `lines` say how."""
 
 
 class UnknownRecord(MarketplaceError):
@@ -228,6 +238,8 @@ ANSWERS: dict[type[Exception], Answer] = {
     AccessDenied: Answer(HTTPStatus.FORBIDDEN, 4, "Not allowed"),
     AccessEnded: Answer(HTTPStatus.FORBIDDEN, 4, "Access ended"),
     InvalidSharing: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Not possible"),
+    InvalidMove: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Not a move that can be made"),
+    MoveOutdated: Answer(HTTPStatus.CONFLICT, 5, "The proposal is out of date"),
     UnknownRecord: Answer(HTTPStatus.NOT_FOUND, 3, "Not found"),
     RecordExists: Answer(HTTPStatus.CONFLICT, 5, "Already there"),
     FileUnreadable: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "File unreadable"),

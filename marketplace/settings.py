@@ -31,6 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `upload_stall`, a reader for `reader_stall`, and either that moves less than `least_rate` bytes a
     second on average, is ended.
 
+    `exit_criteria` is a CSV file with the thresholds for leaving each stage of the rollout; without,
+    those of `marketplace/rollout/exit_criteria.csv` hold.
+
     Flight SQL is served on `flight_port` (0: not at all), with TLS where `flight_tls_certificate`
     and `flight_tls_key` name PEM files; without, on this machine only.
     """
@@ -70,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     result_bytes_limit: int = 16 * 1024**3
     result_delivery: float = 3600.0
     require_confinement: bool = False
+    exit_criteria: Path | None = None
 
     @property
     def database_url(self) -> str:

@@ -56,13 +56,18 @@ class EntryKind(StrEnum):
     REQUEST_MOVED = "request:moved"
     ROLE_ENDED = "role:ended"
     ROLE_NAMED = "role:named"
+    ROLLOUT_READ = "rollout:read"
+    ROLLOUT_REFUSED = "rollout:refused"
     RULE_DENIED = "rule:denied"
     RULE_OFFERED = "rule:offered"
     SECONDMENT_ENDED = "secondment:ended"
     SECONDMENT_REGISTERED = "secondment:registered"
     SHARING_READ = "sharing:read"
     SHARING_REFUSED = "sharing:refused"
+    STAGE_INVITED = "stage:invited"
     STAGE_MOVED = "stage:moved"
+    STAGE_PROPOSED = "stage:proposed"
+    STAGE_WITHDRAWN = "stage:withdrawn"
     TOKEN_ISSUED = "token:issued"  # noqa: S105 -- the name of an event
     TOKEN_REVOKED = "token:revoked"  # noqa: S105 -- the name of an event
 

@@ -18,7 +18,7 @@ def _group(name: str, help_text: str) -> App:
 
 admin = _group(
     "admin",
-    "Enter organisations, people, squads, secondments, tokens and stages; remove unused files.",
+    "Enter organisations, people, squads, secondments, tokens and the first stage; remove unused files.",
 )
 organisation = _group("organisation", "Departments, councils, companies.")
 person = _group("person", "People and their home organisation.")
@@ -286,26 +286,18 @@ def end_secondment(
     say(f"The last day of the secondment is {day(ends)}.")
 
 
-@admin.command(name="stage")
-def stage(
-    audience: Audience | None = None, /, *, dataset: str = "*", operator: Operator = OPERATOR
-) -> None:
-    """Show how far the marketplace (or one dataset) is open, or open it up to an audience.
+@admin.command(name="first-stage")
+def first_stage(audience: Audience, /, *, operator: Operator = OPERATOR) -> None:
+    """Say how far a new marketplace is open to begin with; two people move it from then on.
 
     Parameters
     ----------
     audience
-        The least trusted audience to open it to; without one, nothing is changed.
-    dataset
-        organisation.dataset; the whole marketplace unless set.
+        The least trusted audience that it is open to.
     """
-    _check_scope(dataset)
     with operator.administration() as administration:
-        if audience is not None:
-            administration.open_stage(audience, scope=dataset, by=operator.name)
-        held = administration.stage(dataset)
-    named = "The marketplace" if dataset == "*" else dataset
-    say(f"{named} is open up to {held.name.lower()}.")
+        administration.open_first_stage(audience, by=operator.name)
+    say(f"The marketplace is open up to {audience.name.lower()}.")
 
 
 @admin.command(name="tidy")
@@ -357,13 +349,6 @@ def tidy(
     )
     scratch = tidied.scratch_removed
     say(f"Left by killed processes: {scratch.files:,} files, {scratch.bytes:,} bytes.")
-
-
-def _check_scope(dataset: str) -> None:
-    from catalogue.address import DatasetAddress
-
-    if dataset != "*":
-        DatasetAddress.parse(dataset)
 
 
 def _today() -> date:

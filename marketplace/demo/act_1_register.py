@@ -45,7 +45,7 @@ def register(world: World, telling: Telling) -> None:
         f"{len(departments)} from the GOV.UK register, {len(councils)} councils and authorities "
         "with their area codes",
     )
-    administration.open_stage(Audience.LOCAL_GOVERNMENT, by=OPERATOR)
+    administration.open_first_stage(Audience.LOCAL_GOVERNMENT, by=OPERATOR)
     for squad, council in _SQUADS.items():
         administration.register_project(_squad(squad, council), by=OPERATOR)
     for character in CAST:

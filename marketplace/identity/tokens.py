@@ -104,6 +104,20 @@ def renew(connection: Connection, principal: Principal, *, now: datetime) -> Pri
     return _principal(connection, row, now)
 
 
+def acting_as(
+    connection: Connection, person: str, role: Role, *, now: datetime
+) -> tuple[Principal, ...]:
+    """Whom the person's tokens for a role stand for now; nobody where none of them opens anything."""
+    query = select(tokens).where(tokens.c.person == person, tokens.c.role == role)
+    found = []
+    for row in connection.execute(query):
+        try:
+            found.append(_principal(connection, row, now))
+        except Unauthenticated:
+            continue
+    return tuple(found)
+
+
 def check_project(principal: Principal, named: str | None) -> None:
     """Raise WrongProject where a call names another project than the token's."""
     if named is not None and named != principal.project:

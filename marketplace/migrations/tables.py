@@ -7,6 +7,7 @@ from catalogue import records as catalogue
 from marketplace import extract_records as extracts
 from marketplace.audit import records as audit
 from marketplace.identity import records as identity
+from marketplace.rollout import records as rollout
 from marketplace.sharing import records as sharing
 
 ALL_METADATA: tuple[MetaData, ...] = (
@@ -14,6 +15,7 @@ ALL_METADATA: tuple[MetaData, ...] = (
     policies.metadata,
     identity.metadata,
     sharing.metadata,
+    rollout.metadata,
     audit.metadata,
     extracts.metadata,
 )

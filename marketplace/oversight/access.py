@@ -60,11 +60,9 @@ class View(NamedTuple):
 
     def allowed(self, acting: Acting, dataset: str) -> dict[Action, Decision]:
         """What of reading the dataset is allowed in that capacity, with the decisions."""
-        resource, environment = self.ceilings.asked(
-            acting.subject, acting.purpose, dataset, now=self.now
-        )
+        asked = self.ceilings.asked(acting.subject, acting.purpose, dataset, now=self.now)
         decided = {
-            action: self.book.decide(acting.subject, action, resource, environment)
+            action: self.book.decide(acting.subject, action, asked.resource, asked.environment)
             for action in ACTIONS
         }
         return {action: decision for action, decision in decided.items() if decision.allowed}

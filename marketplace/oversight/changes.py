@@ -80,7 +80,10 @@ def changes(
         history.past(connection, since.revision),
         history.past(connection, until.revision),
     )
-    ceilings = tuple(enforcement.ceilings(connection, datasets, past=past) for past in pasts)
+    ceilings = tuple(
+        enforcement.ceilings(connection, datasets, now=point.moment, past=past)
+        for past, point in zip(pasts, (since, until), strict=True)
+    )
     moved = movement.between(connection, since, until, (ceilings[0], ceilings[1]))
     everybody = movement.pairs(connection, since, until, *pasts)
     views = [

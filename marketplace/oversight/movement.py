@@ -92,8 +92,8 @@ def between(
             broad.add(rule.subject)
         else:
             narrow[rule.subject].add(rule.dataset)
-    then, now = (one.stages for one in ceilings)
-    reopened = {dataset for dataset in now if then[dataset] != now[dataset]}
+    then, now = ceilings
+    reopened = {scope for scope in now.openings if then.over(scope) != now.over(scope)}
     return Movement(
         written=written,
         passed=passed,

@@ -29,7 +29,7 @@ def who(
     """Everybody who can read the dataset, by what and until when."""
     view = View(
         book=RuleBook(decision_point, rulebook.on_datasets(connection, (dataset,))),
-        ceilings=enforcement.ceilings(connection, (dataset,)),
+        ceilings=enforcement.ceilings(connection, (dataset,), now=now),
         now=now,
     )
     found = access.find(view, census.take(connection, now=now), lambda _: (dataset,))
@@ -46,7 +46,9 @@ def what(
     directory = Directory.read(connection)
     view = View(
         book=book,
-        ceilings=enforcement.ceilings(connection, directory.covered(book.written_on(names))),
+        ceilings=enforcement.ceilings(
+            connection, directory.covered(book.written_on(names)), now=now
+        ),
         now=now,
     )
 

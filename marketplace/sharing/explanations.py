@@ -121,14 +121,11 @@ def why(
     now: datetime,
 ) -> Explanation:
     """Explain a decision on a dataset, with what is to be known of the agreement that it rests on."""
+    asked = enforcement.ceilings(connection, (dataset,), now=now).asked(
+        about.subject, about.purpose, dataset, now=now
+    )
     told = explain.why(
-        connection,
-        decision_point,
-        about.subject,
-        action,
-        *enforcement.ceilings(connection, (dataset,)).asked(
-            about.subject, about.purpose, dataset, now=now
-        ),
+        connection, decision_point, about.subject, action, asked.resource, asked.environment
     )
     stopped = of_stopped(connection, told.decision, everywhere=False)
     if stopped is not None:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from access_policies import revision
+from access_policies import revision, rules
 from access_policies.decision import Decision
 from access_policies.decision_point import DecisionPoint
 from access_policies.vocabulary import Action
@@ -86,6 +86,16 @@ class Step:
         decision = self.decide(Action.DECIDE_REQUEST, dataset)
         enforcement.require(decision, next_step=f"An owner at {dataset.organisation} can do this.")
 
+    def check_operator(self) -> None:
+        """Raise AccessDenied unless the caller administers the marketplace."""
+        decision = self.decide(Action.ADMINISTER, rules.ANY)
+        enforcement.require(decision, next_step="An operator of the marketplace can do this.")
+
+    def check_overseer(self) -> None:
+        """Raise AccessDenied unless the caller administers the marketplace or audits all of it."""
+        if not self.decide(Action.AUDIT, rules.ANY).allowed:
+            self.check_operator()
+
     def record(self, kind: EntryKind, facts: dict[str, Fact], reason: str, **about: str) -> None:
         """Write the audit entry of what the step does; `about` is what identifies a person."""
         person = {
@@ -118,10 +128,18 @@ class Step:
 class Steps:
     """Begins steps, each in a transaction of its own."""
 
-    def __init__(self, *, database: Database, decision_point: DecisionPoint, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        decision_point: DecisionPoint,
+        clock: Clock,
+        refused_as: EntryKind = EntryKind.SHARING_REFUSED,
+    ) -> None:
         self._database = database
         self._decision_point = decision_point
         self._clock = clock
+        self._refused_as = refused_as
 
     @contextmanager
     def begin(self, principal: Principal, *, changes_policy: bool = False) -> Iterator[Step]:
@@ -143,7 +161,7 @@ class Steps:
             # What was refused is rolled back; that it was tried is kept.
             with self._database.writing() as connection:
                 refused = self._step(connection, self._clock(), principal)
-                refused.record(EntryKind.SHARING_REFUSED, {}, refusal.detail)
+                refused.record(self._refused_as, {}, refusal.detail)
             raise
 
     def _step(

@@ -25,8 +25,9 @@ class Moves(Enum):
 
 WRITERS = {
     "access_policies/rules.py:end": Moves.CALLER,
-    "access_policies/rules.py:set_stage": Moves.CALLER,
     "access_policies/rules.py:write": Moves.CALLER,
+    "access_policies/stages.py:invite": Moves.CALLER,
+    "access_policies/stages.py:write": Moves.CALLER,
     "catalogue/datasets.py:register": Moves.NOTHING_KNOWN,
     "catalogue/datasets.py:set_handling": Moves.CALLER,
     "catalogue/release_records.py:write_manifest": Moves.CALLER,
@@ -52,6 +53,7 @@ TABLES = {
     "appointments",
     "contracts",
     "datasets",
+    "invitations",
     "memberships",
     "organisations",
     "people",

@@ -53,6 +53,7 @@ def test_only_the_known_routes_are_open_to_anybody(application: Litestar) -> Non
 
 def test_no_route_changes_anything_by_get(application: Litestar) -> None:
     reading = {
+        Action.AUDIT,
         Action.DISCOVER,
         Action.READ_METADATA,
         Action.READ_SCHEMA,

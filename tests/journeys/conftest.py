@@ -21,6 +21,7 @@ from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
 from marketplace.identity.tokens import authenticate
 from marketplace.publish import DatasetDetails, Published
+from marketplace.rollout.proposals import Proposal, Target
 from marketplace.serve import running
 from marketplace.settings import read_settings
 from marketplace.sharing.agreements import Agreement
@@ -124,6 +125,14 @@ class World:
         approval = Approval(reason="Within the programme")
         return self.marketplace.sharing.approve(self.owner, request.id, approval)
 
+    def move(self, target: Target) -> Proposal:
+        """Propose a move of the rollout as one operator and confirm it as another."""
+        rollout = self.marketplace.rollout
+        proposal = rollout.propose(
+            self.principal("operator"), target, reason="It is time", override="A test of moves"
+        )
+        return rollout.confirm(self.principal("colleague"), proposal.id, reason="Agreed")
+
     def deliver(self, sql: str, *, by: str = "member", output: Encoding = ARROW) -> Delivery:
         """Start a query and leave its bytes to be read."""
         return self.marketplace.querying.run(self.principal(by), sql, output)
@@ -149,10 +158,12 @@ class World:
             ],
             by=BY,
         )
-        administration.open_stage(Audience.LOCAL_GOVERNMENT, by=BY)
+        administration.open_first_stage(Audience.LOCAL_GOVERNMENT, by=BY)
         self._employ("publisher", "mhclg", role=Role.PUBLISHER)
         self._employ("owner", "mhclg", role=Role.OWNER)
         self._employ("auditor", "mhclg", role=Role.AUDITOR)
+        self._employ("operator", "mhclg", role=Role.OPERATOR)
+        self._employ("colleague", "mhclg", role=Role.OPERATOR)
         self._squad("sheffield", member="member")
         self._squad("manchester", member="outsider")
 

@@ -16,6 +16,7 @@ from marketplace.errors import Unauthenticated
 from marketplace.identity import tokens
 from marketplace.identity.callers import Callers
 from marketplace.identity.principal import Principal
+from marketplace.rollout.proposals import Target
 
 from .conftest import BY, HOUSEHOLDS, World
 
@@ -63,6 +64,22 @@ def _stop_and_resume(world: World) -> None:
     assert _revision(world) > stopped
 
 
+def _move_and_undo(world: World) -> None:
+    world.move(Target(scope="*", stage=Audience.RESEARCHER))
+    before = _revision(world)
+    world.marketplace.rollout.undo(world.principal("operator"), "*", reason="Too soon")
+    assert _revision(world) > before
+
+
+def _invite(world: World) -> None:
+    world.move(Target(scope="*", stage=Audience.BUSINESS, by_invitation=True, places=1))
+    before = _revision(world)
+    world.marketplace.rollout.invite(
+        world.principal("operator"), "*", "organisation:acme", reason="The first business"
+    )
+    assert _revision(world) > before
+
+
 def _publish_again(world: World) -> None:
     world.publish(HOUSEHOLDS + "E08000035,Leeds,900,800\n")
 
@@ -74,12 +91,12 @@ ACTS: dict[str, Callable[[World], object]] = {
     "stop and resume": _stop_and_resume,
     "publish again": _publish_again,
     "publish another dataset": lambda world: world.publish(address="mhclg.streets"),
-    "open the marketplace": lambda world: world.marketplace.administration.open_stage(
-        Audience.PUBLIC, by=BY
+    "open the marketplace": lambda world: world.move(Target(scope="*", stage=Audience.PUBLIC)),
+    "close a dataset": lambda world: world.move(
+        Target(scope="mhclg.homes", stage=Audience.GOVERNMENT)
     ),
-    "close a dataset": lambda world: world.marketplace.administration.open_stage(
-        Audience.GOVERNMENT, scope="mhclg.homes", by=BY
-    ),
+    "undo a move": _move_and_undo,
+    "invite": _invite,
     "revoke the token": lambda world: world.marketplace.administration.revoke_token(
         _token_id(world, "member"), by=BY
     ),

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from access_policies import principals, revision, rules, standing
+from access_policies import principals, revision, rules, stages, standing
 from access_policies.decision import Decision, LimitOutput, OutputTier, RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.scope import AllRows, RowsInPlaces, RowsWithValues, TableScope
@@ -69,6 +69,14 @@ def places() -> Places:
     return Places.load()
 
 
+def open_up_to(connection: Connection, audience: Audience, scope: str = "*") -> None:
+    """Move a stage at once, as two operators would."""
+    since = revision.advance(connection)
+    stages.write(
+        connection, stages.Move(scope=scope, since_revision=since, reach=stages.Reach(audience))
+    )
+
+
 class World:
     """A department with a dataset and its owner, a council with a squad, and a stranger."""
 
@@ -115,8 +123,7 @@ class World:
             self.other_owner = self._role("other", "sheffield", Role.OWNER)
             self.member = self._member("member", "sheffield", "squad")
             self.stranger = self._member("stranger", "sheffield", "others")
-            revision.advance(connection)
-            rules.set_stage(connection, "*", local)
+            open_up_to(connection, local)
             for rule in standing.listing_rules(str(HOUSING), local):
                 rules.write(connection, rule)
 
@@ -688,8 +695,7 @@ def test_an_agreement_does_not_reach_a_member_of_a_less_trusted_audience(world: 
     contractor = world.join("contractor", "acme")
     world.approved()
     with world.database.writing() as connection:
-        revision.advance(connection)
-        rules.set_stage(connection, "*", Audience.PUBLIC)
+        open_up_to(connection, Audience.PUBLIC)
     decision = world.decide(contractor)
     assert contractor.subject.audience is Audience.BUSINESS
     assert not decision.allowed
@@ -760,12 +766,10 @@ def test_an_offer_opens_to_its_audience_until_it_is_withdrawn(world: World):
     assert decision.grant == f"offer:{offer.id}"
     assert decision.obligations[0] == RestrictTo(tables=(OPEN,))
     with world.database.writing() as connection:
-        revision.advance(connection)
-        rules.set_stage(connection, str(HOUSING), Audience.GOVERNMENT)
+        open_up_to(connection, Audience.GOVERNMENT, str(HOUSING))
     assert not world.decide(world.stranger).allowed
     with world.database.writing() as connection:
-        revision.advance(connection)
-        rules.set_stage(connection, str(HOUSING), Audience.PUBLIC)
+        open_up_to(connection, Audience.PUBLIC, str(HOUSING))
     world.standing.withdraw(world.owner, offer.id, "Superseded.")
     assert not world.decide(world.stranger).allowed
 
@@ -811,8 +815,7 @@ def test_a_refusal_is_explained_with_what_to_ask_for(world: World):
     assert "extend" in download.ask
 
     with world.database.writing() as connection:
-        revision.advance(connection)
-        rules.set_stage(connection, "*", Audience.GOVERNMENT)
+        open_up_to(connection, Audience.GOVERNMENT)
     with pytest.raises(UnknownDataset):
         world.sharing.why(world.member, HOUSING)  # closed to the audience: not even to be found
 

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from access_policies import stages
 from access_policies.vocabulary import Audience, Role
 from marketplace.administration import Administration
 from marketplace.audit.entries import EntryKind, RecordedEntry, latest
@@ -166,11 +167,18 @@ def test_a_role_is_given_with_a_token(administration: Administration, clock: Clo
     assert (issued.role, issued.organisation) == (Role.PUBLISHER, "sheffield")
 
 
-def test_a_stage_is_closed_until_it_is_opened_and_the_move_is_recorded(
-    administration: Administration, database: Database
+def test_the_first_stage_is_set_once_and_the_rollout_moves_it_on(
+    administration: Administration, database: Database, clock: Clock
 ):
-    assert administration.stage() is Audience.GOVERNMENT
-    administration.open_stage(Audience.RESEARCHER, by=BY)
-    assert administration.stage() is Audience.RESEARCHER
+    def stage() -> Audience:
+        with database.reading() as connection:
+            return stages.openings(connection, {"*"}, now=clock())["*"].stage
+
+    assert stage() is Audience.GOVERNMENT
+    administration.open_first_stage(Audience.LOCAL_GOVERNMENT, by=BY)
+    assert stage() is Audience.LOCAL_GOVERNMENT
     (entry,) = entries(database, EntryKind.STAGE_MOVED)
-    assert entry.facts == {"scope": "*", "before": "government", "opened": "researcher"}
+    assert entry.facts == {"scope": "*", "opened": "local_government"}
+    with pytest.raises(RecordExists):
+        administration.open_first_stage(Audience.PUBLIC, by=BY)
+    assert stage() is Audience.LOCAL_GOVERNMENT

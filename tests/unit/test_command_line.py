@@ -90,7 +90,7 @@ WITHOUT_A_TABLE = {
     ("admin", "secondment", "add"),
     ("admin", "secondment", "end"),
     ("admin", "token", "revoke"),
-    ("admin", "stage"),
+    ("admin", "first-stage"),
     ("audit", "erase"),
 }
 
@@ -135,7 +135,7 @@ def test_every_command_says_what_it_does(words: tuple[str, ...]):
         (["publish", "nowhere.csv", "mhclg.x"], 2, "no file nowhere.csv"),
         (["publish", ".", "mhclg.x"], 2, ". is a folder"),
         (["audit", "verify", "--data", "nowhere"], 2, "no marketplace in"),
-        (["admin", "stage", "--dataset", "no address"], 2, "not the address of a dataset"),
+        (["admin", "first-stage", "everybody"], 2, '"local_government"'),
         (["admin", "person", "list"], 2, "no marketplace in"),
         (["admin", "tidy", "--data", "nowhere"], 2, "no marketplace in"),
         (["pull", "mhclg.x", "nowhere/x.csv"], 2, "no folder nowhere"),

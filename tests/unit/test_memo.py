@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from access_policies import principals, revision, rules
+from access_policies import principals, revision, rules, stages
 from access_policies.decision import Decision, RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.memo import Memo
@@ -148,9 +148,14 @@ class House:
     def revoke(self, who: int) -> None:
         tokens.revoke_token(self.connection, self.callers[who].token_id, now=self.now)
 
-    def open_stage(self, everywhere: bool, audience: Audience) -> None:
-        revision.advance(self.connection)
-        rules.set_stage(self.connection, "*" if everywhere else str(HOMES), audience)
+    def open_stage(self, everywhere: bool, audience: Audience, after: int = 0) -> None:
+        move = stages.Move(
+            scope="*" if everywhere else str(HOMES),
+            since_revision=revision.advance(self.connection),
+            reach=stages.Reach(audience),
+            begins=rules.epoch(self.now) + after,
+        )
+        stages.write(self.connection, move)
 
     def grant(self, subject: int, begins: int, lasts: int, denies: bool) -> None:
         revision.advance(self.connection)
@@ -223,7 +228,7 @@ steps = st.one_of(
     st.tuples(st.just("second"), whose, st.booleans(), days, st.integers(0, 5)),
     st.tuples(st.just("recall"), whose, days),
     st.tuples(st.just("revoke"), st.integers(0, 2)),
-    st.tuples(st.just("open_stage"), st.booleans(), st.sampled_from(Audience)),
+    st.tuples(st.just("open_stage"), st.booleans(), st.sampled_from(Audience), st.integers(-5, 30)),
     st.tuples(
         st.just("grant"), st.integers(0, 2), st.integers(-3, 30), st.integers(1, 30), st.booleans()
     ),

@@ -9,8 +9,6 @@ from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.exc import OperationalError
 
 from access_policies import revision
-from access_policies.rules import set_stage, stage
-from access_policies.vocabulary import Audience
 from marketplace.database import Database
 
 
@@ -91,13 +89,3 @@ def test_many_first_users_at_once_all_get_their_turn(database: Database):
         list(pool.map(step, [revision.advance, revision.lock_shared] * 3))
     with database.reading() as connection:
         assert revision.read(connection) == 3
-
-
-def test_what_nobody_has_opened_is_open_to_government_alone(database: Database):
-    with database.writing() as connection:
-        assert stage(connection, "*") is Audience.GOVERNMENT
-        assert stage(connection, "mhclg.housing") is Audience.PUBLIC
-        set_stage(connection, "*", Audience.RESEARCHER)
-        set_stage(connection, "*", Audience.BUSINESS)
-        assert stage(connection, "*") is Audience.BUSINESS
-        assert stage(connection, "mhclg.housing") is Audience.PUBLIC

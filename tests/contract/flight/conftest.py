@@ -308,7 +308,7 @@ class FlightWorld:
             ],
             by=BY,
         )
-        administration.open_stage(Audience.LOCAL_GOVERNMENT, by=BY)
+        administration.open_first_stage(Audience.LOCAL_GOVERNMENT, by=BY)
         self._employ("publisher", "mhclg", role=Role.PUBLISHER)
         self._employ("owner", "mhclg", role=Role.OWNER)
         for council, member in (("sheffield", "member"), ("manchester", "outsider")):
