@@ -138,12 +138,21 @@ def for_names(
     return _read(connection, table.c.subject, {*names, principals.EVERYONE}, past)
 
 
-def crossing(connection: Connection, since: int, until: int) -> frozenset[str]:
-    """The rules on reading that begin or end after one moment up to another, in epoch seconds."""
+def crossing(connection: Connection, since: int, until: int, *, past: Past) -> frozenset[str]:
+    """The rules on reading that begin or end after one moment up to another, in epoch seconds.
+
+    As they were written at the point of the past: what a person ended later began and ended otherwise.
+    """
     begin = and_(table.c.nbf > since, table.c.nbf <= until)
     end = and_(table.c.exp > since, table.c.exp <= until)
     query = select(table.c.id).where(or_(begin, end), table.c.action.in_(_READING))
-    return frozenset(connection.execute(query).scalars())
+    altered = {key: past.was(Kind.RULE, key, ABSENT) for key in past.keys(Kind.RULE)}
+    then = {
+        key
+        for key, edges in altered.items()
+        if edges is not ABSENT and any(since < edge <= until for edge in edges)
+    }
+    return frozenset(connection.execute(query).scalars()) - altered.keys() | then
 
 
 def by_identifier(connection: Connection, identifiers: Collection[str]) -> Iterator[Found]:
@@ -162,7 +171,8 @@ def _read(
             then = past.was(Kind.RULE, row["id"], (row["nbf"], row["exp"]))
             if then is not ABSENT:
                 nbf, exp = then
-                yield _found({**row, "nbf": nbf, "exp": exp})
+                values = {str(name): value for name, value in row.items()}
+                yield _found(values | {"nbf": nbf, "exp": exp})
 
 
 def _found(row: Mapping[str, Any]) -> Found:

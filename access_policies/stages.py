@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy import Connection, RowMapping, insert, select
 
-from access_policies import rules
+from access_policies import revision, rules
 from access_policies.errors import InvalidRule
 from access_policies.records import invitations
 from access_policies.records import stages as table
@@ -94,6 +94,12 @@ def write(connection: Connection, move: Move) -> None:
             begins=move.begins,
         )
     )
+
+
+def open_at_once(connection: Connection, scope: str, stage: Audience) -> None:
+    """Open or close a scope as a whole from now on, under the revision that was moved to; see `write`."""
+    since = revision.read(connection)
+    write(connection, Move(scope=scope, since_revision=since, reach=Reach(stage)))
 
 
 def invite(connection: Connection, wave: str, name: str, *, since_revision: int) -> None:

@@ -84,7 +84,7 @@ def changes(
         enforcement.ceilings(connection, datasets, now=point.moment, past=past)
         for past, point in zip(pasts, (since, until), strict=True)
     )
-    moved = movement.between(connection, since, until, (ceilings[0], ceilings[1]))
+    moved = movement.between(connection, since, until, (ceilings[0], ceilings[1]), pasts[1])
     everybody = movement.pairs(connection, since, until, *pasts)
     views = [
         View(

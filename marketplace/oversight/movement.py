@@ -79,12 +79,16 @@ def pairs(
 
 
 def between(
-    connection: Connection, since: Point, until: Point, ceilings: tuple[Ceilings, Ceilings]
+    connection: Connection,
+    since: Point,
+    until: Point,
+    ceilings: tuple[Ceilings, Ceilings],
+    after: Past,
 ) -> Movement:
     """What moved from one point to a later one."""
     written = history.changed(connection, since.revision, until.revision, Kind.RULE)
     first, last = sorted((rules.epoch(since.moment), rules.epoch(until.moment)))
-    passed = rulebook.crossing(connection, first, last) - written
+    passed = rulebook.crossing(connection, first, last, past=after) - written
     narrow: defaultdict[str, set[str]] = defaultdict(set)
     broad: set[str] = set()
     for rule in rulebook.by_identifier(connection, written | passed):

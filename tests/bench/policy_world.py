@@ -14,7 +14,7 @@ from itertools import count
 import psycopg
 from sqlalchemy import make_url
 
-from access_policies import principals, revision, rules, standing
+from access_policies import principals, revision, rules, stages, standing
 from access_policies.decision import RestrictTo
 from access_policies.records import rules as rules_table
 from access_policies.rules import GrantKind, Rule
@@ -160,7 +160,7 @@ def build(world: PolicyWorld, url: str) -> None:
         database.migrate()
         with database.writing() as connection:
             revision.advance(connection)
-            rules.set_stage(connection, rules.ANY, Audience.PUBLIC)
+            stages.open_at_once(connection, rules.ANY, Audience.PUBLIC)
     finally:
         database.close()
     parsed = make_url(url)

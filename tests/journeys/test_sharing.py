@@ -71,10 +71,8 @@ def places() -> Places:
 
 def open_up_to(connection: Connection, audience: Audience, scope: str = "*") -> None:
     """Move a stage at once, as two operators would."""
-    since = revision.advance(connection)
-    stages.write(
-        connection, stages.Move(scope=scope, since_revision=since, reach=stages.Reach(audience))
-    )
+    revision.advance(connection)
+    stages.open_at_once(connection, scope, audience)
 
 
 class World:

@@ -124,8 +124,8 @@ def test_the_nearest_rule_says_what_it_lacked_and_what_to_ask_for(
 
 
 def test_the_rule_with_the_fewest_obstacles_is_the_nearest(connection: Connection):
-    rules.write(connection, agreement("far", exp=epoch(NOW) - 1, purpose="fraud"))
-    rules.write(connection, agreement("near", purpose="fraud"))
+    rules.write(connection, agreement("far", nbf=0, exp=epoch(NOW) - 1, purpose="fraud"))
+    rules.write(connection, agreement("near", nbf=epoch(NOW) - 1, purpose="fraud"))
     told = explain(connection)
     assert told.nearest is not None
     assert told.nearest.id == "near"

@@ -112,7 +112,11 @@ class House:
                 person_id=person,
                 person_name="",
                 token_id=record.id,
-                subject=tokens.subject_of(person, set(), Capacity(audience=Audience.PUBLIC)),
+                subject=tokens.subject_of(
+                    person,
+                    set(),
+                    Capacity(audience=Audience.PUBLIC, organisation="mhclg", home="mhclg"),
+                ),
                 valid_until=NOON,
                 changes_at=NOON,
             )

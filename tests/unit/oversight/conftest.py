@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, select
+from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
-from access_policies import history, principals, revision, rules
+from access_policies import history, principals, revision, rules, stages, standing
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.errors import RuleConflict
@@ -19,13 +19,13 @@ from access_policies.vocabulary import Action, Audience, Environment, Resource, 
 from catalogue import datasets
 from catalogue.address import DatasetAddress
 from catalogue.dataset import AccessRights, Dataset
-from marketplace.errors import Unauthenticated
+from marketplace.errors import RecordExists, Unauthenticated
 from marketplace.identity import (
+    appointments,
     capacity,
     organisations,
     people,
     projects,
-    records,
     secondments,
     tokens,
 )
@@ -59,7 +59,7 @@ class World:
         self.connection = connection
         self.now = START
         self.grants = 0
-        self.issued: list[str] = []
+        self.appointed: list[str] = []
         self.seconded: list[str] = []
         for name, audience in ORGANISATIONS.items():
             organisations.register(
@@ -132,14 +132,9 @@ class World:
     def _posts(self, person: Person) -> Iterator[Post]:
         for name in PROJECTS:
             yield Post(project=name)
-        live = select(records.tokens).where(
-            records.tokens.c.person == person.id,
-            records.tokens.c.revoked_at.is_(None),
-            records.tokens.c.expires_at > self.now,
-        )
-        found = {(row.role, row.organisation) for row in self.connection.execute(live)}
-        for role, organisation in found:
-            yield Post(role=Role(role), organisation=organisation)
+        named = appointments.list_all(self.connection, person=person.id)
+        for role, organisation in {(one.role, one.organisation) for one in named}:
+            yield Post(role=role, organisation=organisation)
 
     def _decided(
         self, person: Person, post: Post, dataset: str, action: Action
@@ -161,10 +156,13 @@ class World:
             self.connection,
             tokens.subject_of(person.id, names, held),
             action,
-            Resource(dataset=dataset, stage=rules.stage(self.connection, dataset)),
-            Environment(now=self.now, stage=rules.stage(self.connection, "*"), purpose=purpose),
+            Resource(dataset=dataset, stage=self._stage(dataset)),
+            Environment(now=self.now, stage=self._stage("*"), purpose=purpose),
         )
         return (decision.grant, decision.obligations) if decision.allowed else None
+
+    def _stage(self, scope: str) -> Audience:
+        return stages.openings(self.connection, (scope,), now=self.now)[scope].stage
 
 
 @cache
@@ -273,32 +271,35 @@ def returning(draw: st.DrawFn) -> Act:
 
 @st.composite
 def appointing(draw: st.DrawFn) -> Act:
-    person, lasts = draw(named), draw(st.integers(1, 6).map(timedelta))
+    person, lasts = draw(named), draw(st.none() | st.integers(1, 6).map(timedelta))
     role = draw(st.sampled_from((Role.OWNER, Role.PUBLISHER)))
     organisation = draw(st.sampled_from(("mhclg", "sheffield")))
 
     def act(world: World) -> None:
-        _, token = tokens.issue_token(
-            world.connection,
-            person=world.people[person].id,
-            role=role,
-            organisation=organisation,
-            expires_at=world.now + lasts,
-            now=world.now,
-        )
-        world.issued.append(token.id)
+        # Nobody is named to the same role twice on one day.
+        with suppress(RecordExists):
+            named = appointments.appoint(
+                world.connection,
+                person=world.people[person].id,
+                role=role,
+                organisation=organisation,
+                first_day=world.now.date(),
+                last_day=None if lasts is None else (world.now + lasts).date(),
+            )
+            standing.ensure_role(world.connection, role, organisation)
+            world.appointed.append(named.id)
 
     return act
 
 
 @st.composite
 def dismissing(draw: st.DrawFn) -> Act:
-    which = draw(st.integers(0, 9))
+    which, when = draw(st.integers(0, 9)), draw(days)
 
     def act(world: World) -> None:
-        if world.issued:
-            identifier = world.issued[which % len(world.issued)]
-            tokens.revoke_token(world.connection, identifier, now=world.now)
+        if world.appointed:
+            identifier = world.appointed[which % len(world.appointed)]
+            appointments.end(world.connection, identifier, last_day=_last_day(world, when))
 
     return act
 
@@ -384,7 +385,7 @@ def ending(draw: st.DrawFn) -> Act:
 @st.composite
 def opening(draw: st.DrawFn) -> Act:
     scope, stage = draw(st.sampled_from((*DATASETS, "*", "*"))), draw(st.sampled_from(Audience))
-    return lambda world: rules.set_stage(world.connection, scope, stage)
+    return lambda world: stages.open_at_once(world.connection, scope, stage)
 
 
 @st.composite
@@ -420,7 +421,7 @@ acts = st.one_of(
 def stories(draw: st.DrawFn) -> list[Act]:
     """Acts that begin with people in projects and something open, so that there is much to tell."""
     first: list[Act] = [
-        lambda world: rules.set_stage(world.connection, "*", Audience.BUSINESS),
+        lambda world: stages.open_at_once(world.connection, "*", Audience.BUSINESS),
         *draw(st.lists(joining(), min_size=2, max_size=3)),
         *draw(st.lists(agreeing(), min_size=1, max_size=3)),
     ]

@@ -36,7 +36,11 @@ CALLER = Principal(
     person_name="Ada",
     token_id="a token",
     project="squad",
-    subject=subject_of("ada", names_in("squad", "ada"), Capacity(audience=Audience.GOVERNMENT)),
+    subject=subject_of(
+        "ada",
+        names_in("squad", "ada"),
+        Capacity(audience=Audience.GOVERNMENT, organisation="mhclg", home="mhclg"),
+    ),
     valid_until=ENDS,
     changes_at=ENDS,
 )

@@ -22,7 +22,7 @@ from access_policies.records import metadata
 from access_policies.records import rules as rules_table
 from access_policies.rules import Effect, Rule, epoch
 from access_policies.scope import AllRows, TableScope
-from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
+from access_policies.vocabulary import Action, Audience, Authority, Environment, Resource, Subject
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -397,12 +397,14 @@ def test_what_a_person_lifted_stays_lifted_when_the_clock_goes_back(
     connection: Connection, point: DecisionPoint
 ):
     rules.write(connection, permission())
-    for closing in standing.denial_rules(
-        "d", subject="*", dataset=HOMES, actions=("*",), begins=NOW - timedelta(hours=1)
-    ):
+    begins = NOW - timedelta(hours=1)
+    closings = standing.denial_rules(
+        "d", Authority.OWNER, subjects=("*",), dataset=HOMES, actions=("*",), begins=begins
+    )
+    for closing in closings:
         rules.write(connection, closing)
     assert not decide(connection, point).allowed
-    rules.end(connection, "denial:d", now=NOW)
+    rules.end(connection, closings[0].grant, now=NOW)
     assert decide(connection, point, now=NOW - timedelta(minutes=30)).allowed
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from access_policies import revision, rules
+from access_policies import revision, rules, stages
 from access_policies.decision_point import DecisionPoint
 from access_policies.vocabulary import Action, Audience
 from marketplace import enforcement
@@ -99,7 +99,7 @@ def opened(database: Database) -> Database:
     """A policy whose marketplace is open, and nothing else."""
     with database.writing() as connection:
         revision.advance(connection)
-        rules.set_stage(connection, rules.ANY, Audience.PUBLIC)
+        stages.open_at_once(connection, rules.ANY, Audience.PUBLIC)
     return database
 
 

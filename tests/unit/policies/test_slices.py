@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from access_policies import revision, rules, slice_query
+from access_policies import revision, rules, slice_query, stages
 from access_policies.decision import RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.records import rules as rules_table
@@ -94,14 +94,18 @@ def test_what_is_permitted_in_a_list_is_what_is_permitted_one_by_one(
 ):
     fill(passing_connection, world(seed))
     revision.advance(passing_connection)
-    rules.set_stage(passing_connection, "*", Audience.PUBLIC)
-    rules.set_stage(passing_connection, "leeds.spending", Audience.GOVERNMENT)
+    stages.open_at_once(passing_connection, "*", Audience.PUBLIC)
+    stages.open_at_once(passing_connection, "leeds.spending", Audience.GOVERNMENT)
     names = {"project:a", "project:b"}
     caller = Principal(
         person_id="ada",
         person_name="Ada",
         token_id="t",
-        subject=subject_of("ada", names, Capacity(audience=Audience.LOCAL_GOVERNMENT)),
+        subject=subject_of(
+            "ada",
+            names,
+            Capacity(audience=Audience.LOCAL_GOVERNMENT, organisation="leeds", home="leeds"),
+        ),
         valid_until=NOW,
         changes_at=NOW,
     )
@@ -120,7 +124,11 @@ def test_datasets_with_the_same_rules_and_other_stages_are_told_apart(
         Resource(dataset=dataset, stage=shut if dataset == DATASETS[1] else Audience.PUBLIC)
         for dataset in DATASETS
     ]
-    caller = subject_of("ada", {"project:a"}, Capacity(audience=Audience.RESEARCHER))
+    caller = subject_of(
+        "ada",
+        {"project:a"},
+        Capacity(audience=Audience.RESEARCHER, organisation="leeds", home="leeds"),
+    )
     environment = Environment(now=NOW, stage=Audience.PUBLIC)
     for order in (asked, asked[::-1]):
         found = DecisionPoint().permitted(
@@ -149,7 +157,11 @@ def test_datasets_whose_rules_differ_in_one_thing_are_told_apart(passing_connect
             for name, change in zip(names, changes, strict=True)
         ],
     )
-    caller = subject_of("ada", {"project:a"}, Capacity(audience=Audience.RESEARCHER))
+    caller = subject_of(
+        "ada",
+        {"project:a"},
+        Capacity(audience=Audience.RESEARCHER, organisation="leeds", home="leeds"),
+    )
     found = DecisionPoint().permitted(
         passing_connection,
         caller,
