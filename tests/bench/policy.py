@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic_ns, perf_counter
+from time import monotonic_ns, perf_counter, process_time
 
 from figure import Figure
 from policy_world import NOW, PolicyWorld, build
@@ -141,9 +141,11 @@ def _throughput(database: Database, asked: list[Question], kind: str, world: Wor
     """Decisions a second of many callers, each recorded durably in the audit log."""
     figures = []
     for company, pause in _WRITERS.items():
-        read, written = _per_second(database, asked, world.plan.seconds, pause)
+        read, written, processor = _per_second(database, asked, world.plan.seconds, pause)
         what = f"decisions recorded, {_CALLERS} callers{company}, {kind}"
         figures.append(Figure(what=what, measured=read, unit="/s", more=True))
+        what = f"processor time of each of these{company}, {kind}"
+        figures.append(Figure(what=what, measured=processor * 1000, unit="ms"))
         if pause is not None:
             what = f"grants written meanwhile{company}, {kind}"
             figures.append(Figure(what=what, measured=written, unit="/s", more=True))
@@ -152,7 +154,8 @@ def _throughput(database: Database, asked: list[Question], kind: str, world: Wor
 
 def _per_second(
     database: Database, asked: list[Question], seconds: float, pause: float | None
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
+    """Decisions and grants a second, and this process's seconds of processor time per decision."""
     point = DecisionPoint()
     recorder = Recorder(database, system_clock)
     stop = Event()
@@ -182,7 +185,7 @@ def _per_second(
 
     threads = [Thread(target=call, args=(caller,)) for caller in range(_CALLERS)]
     threads += [Thread(target=write)] if pause is not None else []
-    started = perf_counter()
+    started, used = perf_counter(), process_time()
     for thread in threads:
         thread.start()
     stop.wait(seconds)
@@ -190,8 +193,9 @@ def _per_second(
     for thread in threads:
         thread.join()
     taken = perf_counter() - started
+    used = process_time() - used
     recorder.close()
-    return sum(done) / taken, written / taken
+    return sum(done) / taken, written / taken, used / sum(done)
 
 
 def _to_effect(database: Database, url: str, kind: str) -> list[Figure]:
