@@ -32,6 +32,7 @@ from marketplace.query.permits import Permits
 from marketplace.scratch import Scratch
 from marketplace.settings import Settings
 from marketplace.sharing import Sharing, StandingRules
+from marketplace.staff import Staff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class Marketplace:
     publishing: Publishing
     sharing: Sharing
     standing: StandingRules
+    staff: Staff
     querying: Querying
     downloads: Downloads
 
@@ -157,7 +159,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
         housekeeping=Housekeeping(
             database=database, store=store, scratch=folders.scratch, clock=clock
         ),
-        administration=Administration(database=database, clock=clock),
+        administration=Administration(database=database, places=places, clock=clock),
         discovery=discovery,
         publishing=Publishing(
             database=database,
@@ -179,6 +181,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
         standing=StandingRules(
             database=database, decision_point=decision_point, places=places, clock=clock
         ),
+        staff=Staff(database=database, decision_point=decision_point, clock=clock),
         querying=Querying(
             permits=permits,
             extracts=extracts,
