@@ -135,7 +135,7 @@ class StandingRules:
             )
             about = {"closed_person": party.person} if party.person else {}
             step.record(EntryKind.RULE_DENIED, _facts(made), reason, **about)
-        return made
+            return stops.read(step.connection, made.id)
 
     def resume(self, principal: Principal, stop_id: str, reason: str) -> Stop:
         """End a stop. Only the authority that made it does; raises AccessDenied, UnknownRecord."""
