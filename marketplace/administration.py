@@ -1,4 +1,4 @@
-"""What the operator enters: organisations, people, squads, secondments, tokens, the first stage.
+"""What the operator enters: organisations, people, squads, secondments, roles, tokens, first stage.
 
 Each act is one transaction with its audit entry. `by` says who acts, in words that the operator's
 organisation can trace; whoever can open the data folder is the operator there.
@@ -7,16 +7,26 @@ organisation can trace; whoever can open the data folder is the operator there.
 from collections.abc import Iterable
 from datetime import date, datetime
 
+import msgspec
 from sqlalchemy import Connection
 
 from access_policies import revision, stages
 from access_policies.vocabulary import Audience, Role
+from catalogue.places import Places
 from marketplace.audit.entries import Entry, EntryKind, Fact, record
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.enforcement import WHOLE_MARKETPLACE
 from marketplace.errors import RecordExists, UnknownRecord
-from marketplace.identity import organisations, people, projects, secondments, tokens
+from marketplace.identity import (
+    appointments,
+    organisations,
+    people,
+    projects,
+    secondments,
+    tokens,
+)
+from marketplace.identity.appointments import Appointment
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.people import Person
 from marketplace.identity.projects import Membership, Project
@@ -27,15 +37,19 @@ from marketplace.identity.tokens import TokenRecord
 class Administration:
     """Who exists in the marketplace, and how far it is open."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, places: Places, clock: Clock) -> None:
         self._database = database
+        self._places = places
         self._clock = clock
 
     def register_organisations(self, entered: Iterable[Organisation], *, by: str) -> int:
-        """Enter organisations, all or none, and return how many. Raises RecordExists."""
+        """Enter organisations, all or none, and return how many.
+
+        A place is told by any code that it has or had. Raises RecordExists, UnknownPlace.
+        """
         count = 0
         with self._database.writing() as connection:
-            for organisation in entered:
+            for organisation in map(self._placed, entered):
                 organisations.register(connection, organisation)
                 facts: dict[str, Fact] = {
                     "organisation": organisation.name,
@@ -85,6 +99,17 @@ class Administration:
             self._record(connection, EntryKind.MEMBER_ADDED, facts, by, {"person": person.id})
         return membership
 
+    def accredit(self, project: str, *, until: date | None, by: str) -> None:
+        """Let a research project act as researchers to the end of a day, or (without one) no longer.
+
+        Raises UnknownRecord.
+        """
+        with self._database.writing() as connection:
+            projects.accredit(connection, project, until=until)
+            last_day = until.isoformat() if until is not None else None
+            facts: dict[str, Fact] = {"project": project, "last_day": last_day}
+            self._record(connection, EntryKind.PROJECT_ACCREDITED, facts, by)
+
     def end_membership(self, *, project: str, email: str, last_day: date, by: str) -> None:
         """Let a person act in a project until that day and no longer. Raises UnknownRecord."""
         with self._database.writing() as connection:
@@ -132,6 +157,45 @@ class Administration:
             secondments.end(connection, identifier, last_day=last_day)
             facts: dict[str, Fact] = {"secondment": identifier, "last_day": last_day.isoformat()}
             self._record(connection, EntryKind.SECONDMENT_ENDED, facts, by)
+
+    def appoint(
+        self,
+        *,
+        email: str,
+        role: Role,
+        organisation: str | None = None,
+        in_place_of: str | None = None,
+        first_day: date,
+        last_day: date | None = None,
+        by: str,
+    ) -> Appointment:
+        """Name a person to a role; `in_place_of` is a deputy's owner, by e-mail address.
+
+        Raises UnknownRecord, RecordExists, RequestMalformed.
+        """
+        with self._database.writing() as connection:
+            person = _person(connection, email)
+            owner = _person(connection, in_place_of) if in_place_of is not None else None
+            made = appointments.appoint(
+                connection,
+                person=person.id,
+                role=role,
+                organisation=organisation,
+                in_place_of=owner.id if owner is not None else None,
+                first_day=first_day,
+                last_day=last_day,
+            )
+            about = {"person": person.id} | ({"deputy_of": owner.id} if owner is not None else {})
+            self._record(connection, EntryKind.ROLE_NAMED, _role_facts(made), by, about)
+        return made
+
+    def end_appointment(self, identifier: str, *, last_day: date, by: str) -> None:
+        """Let an appointment end on an earlier day. Raises UnknownRecord."""
+        with self._database.writing() as connection:
+            appointments.end(connection, identifier, last_day=last_day)
+            ended = appointments.get(connection, identifier)
+            about = {"person": ended.person}
+            self._record(connection, EntryKind.ROLE_ENDED, _role_facts(ended), by, about)
 
     def issue_token(
         self,
@@ -203,6 +267,11 @@ class Administration:
         with self._database.reading() as connection:
             return people.list_all(connection)
 
+    def appointments(self) -> tuple[Appointment, ...]:
+        """Every appointment to a role, by first day, past and to come too."""
+        with self._database.reading() as connection:
+            return appointments.list_all(connection)
+
     def projects(self) -> tuple[Project, ...]:
         """Every squad and other project in order of name."""
         with self._database.reading() as connection:
@@ -212,6 +281,13 @@ class Administration:
         """What is known of every token, newest first; never a secret."""
         with self._database.reading() as connection:
             return tokens.list_tokens(connection)
+
+    def _placed(self, organisation: Organisation) -> Organisation:
+        """The organisation with its place by the code of today. Raises UnknownPlace."""
+        if not organisation.place:
+            return organisation
+        code = self._places.find(organisation.place).code
+        return msgspec.structs.replace(organisation, place=code)
 
     def _record(
         self,
@@ -233,6 +309,14 @@ def _person(connection: Connection, email: str) -> Person:
             next_step="Enter them first: marketplace admin person add.",
         )
     return found
+
+
+def _role_facts(appointment: Appointment) -> dict[str, Fact]:
+    return {
+        "appointment": appointment.id,
+        "role": appointment.role.value,
+        "organisation": appointment.organisation,
+    } | _days(appointment.first_day, appointment.last_day)
 
 
 def _days(first_day: date, last_day: date | None) -> dict[str, Fact]:

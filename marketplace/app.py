@@ -35,13 +35,14 @@ from marketplace.api.lanes import Lane
 from marketplace.api.oversight import list_changes, list_readable, list_readers
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
-from marketplace.api.query import run_query
+from marketplace.api.query import preview_table, run_query
 from marketplace.api.service import describe_caller, report_health
 from marketplace.api.sharing import (
     approve_request,
     cancel_request,
     describe_request,
     explain_access,
+    extend_agreement,
     list_agreements,
     list_requests,
     reject_request,
@@ -50,6 +51,15 @@ from marketplace.api.sharing import (
     submit_request,
     submit_request_again,
     take_up_request,
+)
+from marketplace.api.staff import appoint, dismiss, list_staff, register_person
+from marketplace.api.standing import (
+    end_stop,
+    list_offers,
+    list_stops,
+    make_offer,
+    make_stop,
+    withdraw_offer,
 )
 from marketplace.bootstrap import Marketplace
 from marketplace.settings import Settings
@@ -72,6 +82,7 @@ _CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ances
 
 _VERSION_1 = (
     run_query,
+    preview_table,
     search_datasets,
     describe_dataset,
     list_releases,
@@ -90,6 +101,17 @@ _VERSION_1 = (
     approve_request,
     list_agreements,
     revoke_agreement,
+    extend_agreement,
+    make_offer,
+    list_offers,
+    withdraw_offer,
+    make_stop,
+    list_stops,
+    end_stop,
+    register_person,
+    list_staff,
+    appoint,
+    dismiss,
     explain_access,
     list_readers,
     list_readable,

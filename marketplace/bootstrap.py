@@ -35,6 +35,7 @@ from marketplace.rollout.criteria import SHIPPED, read_thresholds
 from marketplace.scratch import Scratch
 from marketplace.settings import Settings
 from marketplace.sharing import Sharing, StandingRules
+from marketplace.staff import Staff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Marketplace:
     standing: StandingRules
     oversight: Oversight
     rollout: Rollout
+    staff: Staff
     querying: Querying
     downloads: Downloads
 
@@ -162,7 +164,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
         housekeeping=Housekeeping(
             database=database, store=store, scratch=folders.scratch, clock=clock
         ),
-        administration=Administration(database=database, clock=clock),
+        administration=Administration(database=database, places=places, clock=clock),
         discovery=discovery,
         publishing=Publishing(
             database=database,
@@ -191,6 +193,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
             clock=clock,
             thresholds=read_thresholds(settings.exit_criteria or SHIPPED),
         ),
+        staff=Staff(database=database, decision_point=decision_point, clock=clock),
         querying=Querying(
             permits=permits,
             extracts=extracts,

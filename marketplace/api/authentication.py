@@ -20,7 +20,7 @@ SIGNED_IN = "signed_in"
 
 PROJECT_HEADER = "Marketplace-Project"
 
-_RENEWED = frozenset({Action.QUERY, Action.DOWNLOAD})
+_RENEWED = frozenset({Action.PREVIEW, Action.QUERY, Action.DOWNLOAD})
 """What every use case renews its caller for, in the transaction that decides and records it."""
 
 

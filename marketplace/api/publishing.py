@@ -11,7 +11,7 @@ from litestar.di import Provide
 from litestar.exceptions import LitestarException
 from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 
-from access_policies.vocabulary import Action, Audience
+from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
 from catalogue.dataset import AccessRights, Classification, Handling
 from connectors.errors import SourceInterrupted
@@ -20,6 +20,7 @@ from connectors.upload import Spool
 from marketplace.api.call import Call, Given
 from marketplace.api.content_digest import announced_sha256
 from marketplace.api.descriptions import published_release
+from marketplace.api.forms import audience_named
 from marketplace.api.lanes import Lane
 from marketplace.api.pace import Pace
 from marketplace.bootstrap import Marketplace
@@ -112,7 +113,7 @@ def dataset_details(
         access_rights=access_rights,
         official_sensitive=official_sensitive,
         handling=handling,
-        visible_to=_audience(visible_to),
+        visible_to=audience_named(visible_to, "visible_to"),
     )
 
 
@@ -257,13 +258,3 @@ def _release_number(parent: str | None) -> int | None:
             next_step='Send the number of the release you build on, such as If-Match: "3".',
         )
     return int(text)
-
-
-def _audience(name: str) -> Audience:
-    try:
-        return Audience[name.upper()]
-    except KeyError:
-        choices = ", ".join(audience.name.lower() for audience in Audience)
-        raise RequestMalformed(
-            "visible_to does not name an audience.", next_step=f"Choose one of: {choices}."
-        ) from None

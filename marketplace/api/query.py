@@ -1,10 +1,13 @@
 """SQL in, the rows and columns agreed out, in the format that the caller accepts."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
+from typing import Annotated
 
-from litestar import post
+from litestar import get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from access_policies.vocabulary import Action
 from marketplace.api.call import Call, Given, unless_gone
@@ -13,10 +16,24 @@ from marketplace.api.media_types import OFFERS, negotiate
 from marketplace.api.parameters import as_arrow
 from marketplace.api.read_headers import read_headers
 from marketplace.api.result_response import ResultResponse
+from marketplace.delivery import Delivery
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.identity.principal import Principal
 from marketplace.query import Querying
 from marketplace.wire import QueryRequest
+
+_MOST_PREVIEWED = 100
+
+_Rows = Annotated[int, QueryParameter(ge=1, le=_MOST_PREVIEWED, description="How many rows.")]
+
+_RESULT = {
+    200: ResponseSpec(
+        data_container=bytes,
+        media_type=next(iter(OFFERS)),
+        generate_examples=False,
+        description="The result, in the media type that Accept asks for.",
+    )
+}
 
 
 @post(
@@ -25,14 +42,7 @@ from marketplace.wire import QueryRequest
     status_code=200,
     tags=["Use"],
     summary="Query",
-    responses={
-        200: ResponseSpec(
-            data_container=bytes,
-            media_type=next(iter(OFFERS)),
-            generate_examples=False,
-            description="The result, in the media type that Accept asks for.",
-        )
-    },
+    responses=_RESULT,
 )
 async def run_query(
     data: JSONBody[QueryRequest],
@@ -50,18 +60,57 @@ async def run_query(
     releases it reads. A result whose connection ends without the closing chunk is not whole.
     """
     media_type, output = negotiate(request.headers.get("accept", "*/*"))
+    run = partial(
+        querying.run,
+        principal,
+        data.sql,
+        output,
+        project=data.project,
+        parameters=as_arrow(data.parameters),
+    )
+    return await _answered(request, principal, queries, run, media_type)
+
+
+@get(
+    "/datasets/{organisation:str}/{dataset:str}/preview",
+    opt={"action": Action.PREVIEW},
+    tags=["Find"],
+    summary="Preview",
+    responses=_RESULT,
+)
+async def preview_table(
+    organisation: FromPath[str],
+    dataset: FromPath[str],
+    request: Call,
+    principal: Given[Principal],
+    querying: Given[Querying],
+    queries: Given[Lane],
+    table: FromQuery[str | None] = None,
+    rows: _Rows = 10,
+) -> ResultResponse:
+    """Send the first rows of a table, as far as they are the caller's to see.
+
+    The table is the dataset's only one unless it is named. Media types and headers are those of a
+    query.
+    """
+    media_type, output = negotiate(request.headers.get("accept", "*/*"))
+    named = (organisation, dataset, *([table] if table is not None else []))
+    run = partial(querying.preview, principal, named, rows, output)
+    return await _answered(request, principal, queries, run, media_type)
+
+
+async def _answered(
+    request: Call,
+    principal: Principal,
+    queries: Lane,
+    run: Callable[..., Delivery],
+    media_type: str,
+) -> ResultResponse:
+    """The result of a query, stopped where its caller leaves."""
     with ExitStack() as held:
         held.enter_context(queries.place(principal.person_id))
         cancellation = Cancellation()
-        running = queries.run(
-            querying.run,
-            principal,
-            data.sql,
-            output,
-            project=data.project,
-            parameters=as_arrow(data.parameters),
-            cancellation=cancellation,
-        )
+        running = queries.run(run, cancellation=cancellation)
         delivery = await unless_gone(request.receive, running, cancellation)
         return ResultResponse(
             delivery,

@@ -1,6 +1,6 @@
 """Requests, decisions on them, agreements, and why something is allowed or not."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import msgspec
 from litestar import get, post, put
@@ -9,24 +9,22 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from access_policies.vocabulary import Action
 from catalogue.address import DatasetAddress
 from marketplace.api.call import Given
+from marketplace.api.forms import converted, scope_of
 from marketplace.bootstrap import Marketplace
-from marketplace.errors import RequestMalformed
 from marketplace.identity.principal import Principal
 from marketplace.sharing import words
 from marketplace.sharing.agreements import Agreement
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.requests import ShareRequest
-from marketplace.sharing.scopes import Scope
 from marketplace.wire import (
     AgreementDescription,
     ApprovalForm,
     ExplanationOfAccess,
+    ExtensionForm,
     Reason,
     ShareRequestDescription,
     ShareRequestForm,
 )
-
-Form = TypeVar("Form")
 
 _ASK = {"action": Action.REQUEST_ACCESS}
 _DECIDE = {"action": Action.DECIDE_REQUEST}
@@ -156,7 +154,7 @@ def approve_request(
     marketplace: Given[Marketplace],
 ) -> AgreementDescription:
     """Say yes, as asked or less; the agreement is in force when this answers."""
-    approval = _converted(msgspec.to_builtins(data), Approval)
+    approval = converted(msgspec.to_builtins(data), Approval)
     return _agreement(marketplace, marketplace.sharing.approve(principal, request_id, approval))
 
 
@@ -187,6 +185,24 @@ def revoke_agreement(
     return _agreement(marketplace, revoked)
 
 
+@post(
+    "/agreements/{agreement_id:str}/extend",
+    opt=_DECIDE,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+)
+def extend_agreement(
+    agreement_id: FromPath[str],
+    data: JSONBody[ExtensionForm],
+    principal: Given[Principal],
+    marketplace: Given[Marketplace],
+) -> AgreementDescription:
+    """Let an agreement in force last longer; what runs under it goes on."""
+    extended = marketplace.sharing.extend(principal, agreement_id, data.last_day, data.reason)
+    return _agreement(marketplace, extended)
+
+
 @get("/why", opt={"action": Action.DISCOVER}, sync_to_thread=True, tags=_TAGS)
 def explain_access(
     dataset: FromQuery[str],
@@ -212,24 +228,12 @@ def explain_access(
 
 def _draft(form: ShareRequestForm) -> RequestDraft:
     address = msgspec.to_builtins(DatasetAddress.parse(form.dataset))
-    return _converted(msgspec.to_builtins(form) | {"dataset": address}, RequestDraft)
-
-
-def _converted(values: dict[str, Any], kind: type[Form]) -> Form:
-    """The use case's own value; a word that it does not know is told with its place."""
-    try:
-        return msgspec.convert(values, kind)
-    except msgspec.ValidationError as error:
-        raise RequestMalformed(
-            "The form has a word that is not one of its choices.",
-            next_step="The choices are listed in the README of marketplace/sharing.",
-            lines=[str(error)],
-        ) from None
+    return converted(msgspec.to_builtins(form) | {"dataset": address}, RequestDraft)
 
 
 def _request(marketplace: Marketplace, request: ShareRequest) -> ShareRequestDescription:
     values = msgspec.to_builtins(request)
-    values["asked"] = _scope(request.asked)
+    values["asked"] = scope_of(request.asked)
     values["what"] = words.of_scope(request.asked, marketplace.places)
     values["dataset"] = values["draft"]["dataset"] = str(request.dataset)
     return msgspec.convert(values, ShareRequestDescription)
@@ -239,16 +243,10 @@ def _agreement(marketplace: Marketplace, agreement: Agreement) -> AgreementDescr
     values = msgspec.to_builtins(agreement)
     values |= values["terms"]
     terms = agreement.terms
-    values["scope"] = _scope(terms.scope)
+    values["scope"] = scope_of(terms.scope)
     values["what"] = words.of_terms(terms.scope, terms.result_limit, marketplace.places)
     values["dataset"] = str(agreement.dataset)
-    values["state"] = agreement.state(marketplace.clock()).value
+    now = marketplace.clock()
+    values["state"] = agreement.state(now).value
+    values["ends_within_days"] = agreement.ends_within(now)
     return msgspec.convert(values, AgreementDescription)
-
-
-def _scope(scope: Scope) -> list[dict[str, Any]]:
-    """As a form takes it: without the types that the service keeps beside it."""
-    return [
-        {name: value for name, value in msgspec.to_builtins(table).items() if name != "types"}
-        for table in scope
-    ]

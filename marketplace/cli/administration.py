@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from access_policies.vocabulary import Audience
 from marketplace.cli.operators import OPERATOR, Operator
+from marketplace.cli.roles import role
 from marketplace.cli.screen import Json, day, say, show_json, show_table
 from marketplace.cli.tokens import token
 from marketplace.clock import LONDON, system_clock
@@ -18,13 +19,13 @@ def _group(name: str, help_text: str) -> App:
 
 admin = _group(
     "admin",
-    "Enter organisations, people, squads, secondments, tokens and the first stage; remove unused files.",
+    "Enter organisations, people, squads, secondments, roles, tokens and the first stage; remove unused files.",
 )
 organisation = _group("organisation", "Departments, councils, companies.")
 person = _group("person", "People and their home organisation.")
 squad = _group("squad", "Squads and other projects, and their members.")
 secondment = _group("secondment", "People who act for a host for some months.")
-for _part in (organisation, person, squad, secondment, token):
+for _part in (organisation, person, squad, secondment, role, token):
     admin.command(_part)
 
 
@@ -227,6 +228,26 @@ def end_membership(
     with operator.administration() as administration:
         administration.end_membership(project=squad, email=email, last_day=ends, by=operator.name)
     say(f"The last day of {email} in {squad} is {day(ends)}.")
+
+
+@squad.command(name="accredit")
+def accredit(squad: str, /, *, last_day: date | None = None, operator: Operator = OPERATOR) -> None:
+    """Let a research project act as researchers until a day, or no longer where none is given.
+
+    Parameters
+    ----------
+    squad
+        The project, by name.
+    last_day
+        The last day of its accreditation, to its end in London (YYYY-MM-DD).
+    """
+    with operator.administration() as administration:
+        administration.accredit(squad, until=last_day, by=operator.name)
+    say(
+        f"{squad} is accredited until the end of {day(last_day)}."
+        if last_day is not None
+        else f"{squad} is not accredited."
+    )
 
 
 @secondment.command(name="add")

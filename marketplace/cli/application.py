@@ -9,10 +9,22 @@ from collections.abc import Callable
 from cyclopts import App, Group
 
 from marketplace import cli
-from marketplace.cli import administration, audit, oversight, publishing, reading, service, sharing
+from marketplace.cli import (
+    administration,
+    agreements,
+    audit,
+    oversight,
+    publishing,
+    reading,
+    service,
+    sharing,
+    staff,
+    standing,
+)
 
 PUBLISH = Group.create_ordered("Publish and find")
 SHARE = Group.create_ordered("Share")
+LOOK_AFTER = Group.create_ordered("Look after data")
 OVERSEE = Group.create_ordered("Oversee")
 USE = Group.create_ordered("Use")
 RUN = Group.create_ordered("Run the service")
@@ -22,6 +34,7 @@ COMMANDS: dict[Group, dict[str, Callable[..., None] | App]] = {
         "publish": publishing.publish,
         "datasets": publishing.datasets,
         "dataset": publishing.dataset,
+        "preview": reading.preview,
     },
     SHARE: {
         "request": sharing.request,
@@ -30,9 +43,19 @@ COMMANDS: dict[Group, dict[str, Callable[..., None] | App]] = {
         "return": sharing.return_,
         "reject": sharing.reject,
         "cancel": sharing.cancel,
-        "agreements": sharing.agreements,
-        "revoke": sharing.revoke,
+        "agreements": agreements.agreements,
+        "extend": agreements.extend,
+        "revoke": agreements.revoke,
         "why": sharing.why,
+    },
+    LOOK_AFTER: {
+        "offer": standing.offer,
+        "offers": standing.offers,
+        "withdraw": standing.withdraw,
+        "stop": standing.stop,
+        "stops": standing.stops,
+        "resume": standing.resume,
+        "staff": staff.staff,
     },
     OVERSEE: {
         "who": oversight.who,

@@ -1,18 +1,24 @@
-"""Which request or agreement a person means: its identifier, how that begins, or its dataset."""
+"""Which record a person means: its identifier, how that begins, or its dataset."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from marketplace.client import Client
 from marketplace.client.errors import InvalidCall
-from marketplace.wire import AgreementDescription, ShareRequestDescription
-
-Record = TypeVar("Record", ShareRequestDescription, AgreementDescription)
 
 _WHOLE = 32
 
 _UNDECIDED = frozenset({"submitted", "in_review", "returned"})
 _IN_FORCE = frozenset({"active", "suspended"})
+
+
+class _Record(NamedTuple):
+    """What may be meant; by its dataset only while it is open. `told` is for who must choose."""
+
+    id: str
+    dataset: str
+    is_open: bool
+    told: str
 
 
 def which_request(client: Client, said: str) -> str:
@@ -23,31 +29,61 @@ def which_request(client: Client, said: str) -> str:
     """
     if _is_whole(said):
         return said
-    return _one_of(client.requests(), said, _UNDECIDED, "marketplace requests")
+    listed = (
+        _Record(one.id, one.dataset, one.state in _UNDECIDED, f"for {one.project}, {one.state}")
+        for one in client.requests()
+    )
+    return _one_of(listed, said, "marketplace requests")
 
 
 def which_agreement(client: Client, said: str) -> str:
     """The same for agreements; a dataset stands for the one agreement over it that is in force."""
     if _is_whole(said):
         return said
-    return _one_of(client.agreements(), said, _IN_FORCE, "marketplace agreements")
+    listed = (
+        _Record(one.id, one.dataset, one.state in _IN_FORCE, f"for {one.project}, {one.state}")
+        for one in client.agreements()
+    )
+    return _one_of(listed, said, "marketplace agreements")
+
+
+def which_offer(client: Client, said: str) -> str:
+    """The same for standing offers; a dataset stands for the one offer of it that is open."""
+    if _is_whole(said):
+        return said
+    listed = (
+        _Record(one.id, one.dataset, one.in_force, f"to {one.audience}")
+        for one in client.stewardship.offers()
+    )
+    return _one_of(listed, said, "marketplace offers")
+
+
+def which_stop(client: Client, said: str) -> str:
+    """The same for stops; a dataset stands for the one stop of it that is in force."""
+    if _is_whole(said):
+        return said
+    listed = (
+        _Record(one.id, one.dataset, one.ended_at is None, f"because: {one.reason}")
+        for one in client.stewardship.stops()
+    )
+    return _one_of(listed, said, "marketplace stops")
 
 
 def _is_whole(said: str) -> bool:
     return len(said) == _WHOLE and "." not in said
 
 
-def _one_of(listed: Sequence[Record], said: str, open_states: frozenset[str], listing: str) -> str:
+def _one_of(listed: Iterable[_Record], said: str, listing: str) -> str:
     fitting = [
         one
         for one in listed
-        if (said and one.id.startswith(said)) or (one.dataset == said and one.state in open_states)
+        if (said and one.id.startswith(said)) or (one.dataset == said and one.is_open)
     ]
     if len(fitting) > 1:
         raise InvalidCall(
             f"{said!r} fits {len(fitting)}; say which by the beginning of its identifier.",
             next_step=f"See them all with: {listing}.",
-            lines=[f"{one.id}: {one.dataset} for {one.project}, {one.state}" for one in fitting],
+            lines=[f"{one.id}: {one.dataset} {one.told}" for one in fitting],
         )
     if not fitting and "." in said:
         raise InvalidCall(

@@ -42,10 +42,11 @@ class Operator:
         no folder would otherwise look into a new, empty one. Raises SettingInvalid.
         """
         need_server()
+        from catalogue.places import Places
         from marketplace.administration import Administration
 
         with self._opened(founding=founding) as (_, database):
-            yield Administration(database=database, clock=system_clock)
+            yield Administration(database=database, places=Places.load(), clock=system_clock)
 
     @contextmanager
     def housekeeping(self) -> "Iterator[Housekeeping]":

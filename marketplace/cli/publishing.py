@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from marketplace.cli.choices import AudienceWord
+from marketplace.cli.choices import AudienceWord, ClassificationWord, HandlingWord
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.screen import Json, say, show_facts, show_json, show_table, transfer
 from marketplace.client.errors import InvalidCall
@@ -14,6 +14,8 @@ from marketplace.wire import ColumnDescription, DatasetDescription, TableDescrip
 Said = Annotated[str | None, Parameter(group="About the dataset, at its first release")]
 AboutFile = Annotated[str | None, Parameter(group="About the file, where it is not clear enough")]
 AboutLine = Annotated[int | None, Parameter(group="About the file, where it is not clear enough")]
+
+_MARKED = Parameter(group="How it is marked, from this release on")
 
 _FINDERS: dict[AudienceWord, str] = {
     "government": "people who act for central government",
@@ -40,6 +42,8 @@ def publish(
     visible_to: Annotated[
         AudienceWord | None, Parameter(group="About the dataset, at its first release")
     ] = None,
+    classification: Annotated[ClassificationWord | None, _MARKED] = None,
+    handling: Annotated[HandlingWord | None, _MARKED] = None,
     encoding: AboutFile = None,
     delimiter: AboutFile = None,
     header_line: AboutLine = None,
@@ -81,6 +85,11 @@ def publish(
     visible_to
         The least trusted audience that may find the dataset; government unless said. It opens no
         data.
+    classification
+        The security classification; OFFICIAL unless said, and anything higher is refused.
+    handling
+        hmg_use_only keeps the dataset, its description too, inside central government from this
+        release on; none lifts that. As it was marked before unless said.
     encoding
         The encoding of the text, such as utf-8 or cp1252.
     delimiter
@@ -107,6 +116,8 @@ def publish(
         "licence": licence,
         "access_rights": access_rights,
         "visible_to": visible_to,
+        "classification": classification,
+        "handling": handling,
         "encoding": encoding,
         "delimiter": delimiter,
         "header_line": header_line,
@@ -189,11 +200,14 @@ def _show_dataset(found: DatasetDescription) -> None:
             ("description", found.description),
             ("licence", found.licence),
             ("marking", "OFFICIAL-SENSITIVE" if found.official_sensitive else "OFFICIAL"),
+            ("handling", "HMG USE ONLY" if found.handling == "hmg_use_only" else ""),
             ("release", f"{release.number}, published {release.published_at:%d %b %Y}"),
             ("yours", "yes" if found.readable else "no"),
             ("why", found.reason),
         ]
     )
+    if not release.tables:
+        say("Its tables and columns are not yours to see.")
     for table in release.tables:
         say("")
         say(f"{table.address}: {table.rows:,} rows, contract version {table.contract_version}")

@@ -1,4 +1,4 @@
-"""`marketplace query` and `pull`: SQL in, rows on the screen or in a file."""
+"""`marketplace query`, `preview` and `pull`: SQL in, rows on the screen or in a file."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 import pyarrow as pa
 import pyarrow.types as kinds
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.screen import say, show_table, stdout, transfer
@@ -75,6 +75,32 @@ def query(
                 _show(result, rows)
         if receipt is not None:
             receipt.write_text(client.receipt(result.entry))
+
+
+def preview(
+    address: str,
+    /,
+    *,
+    rows: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))] = 10,
+    json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    service: Service = SERVICE,
+) -> None:
+    """Show the first rows of a table, as far as they are yours to see.
+
+    Parameters
+    ----------
+    address
+        organisation.dataset, or organisation.dataset.table where the dataset has several tables.
+    rows
+        How many rows, 100 at most.
+    json
+        Write JSON, one array of objects.
+    """
+    with service.client() as client, client.preview(address, rows=rows) as result:
+        if json:
+            _write_json(result)
+        else:
+            _show(result, rows)
 
 
 def pull(

@@ -1,4 +1,4 @@
-"""`marketplace request`, the decisions on requests, agreements, and `why`."""
+"""`marketplace request`, the decisions on requests, and `why`."""
 
 from datetime import date
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from marketplace.cli.agreements import seen_by_caller, show_agreement
 from marketplace.cli.choices import (
     ActionWord,
     Article6Word,
@@ -17,13 +18,11 @@ from marketplace.cli.choices import (
     Schedule1Word,
 )
 from marketplace.cli.connection import SERVICE, Service
-from marketplace.cli.identifiers import which_agreement, which_request
+from marketplace.cli.identifiers import which_request
 from marketplace.cli.scope import WANTED, Wanted, read_form
 from marketplace.cli.screen import Json, day, end_of, say, show_facts, show_json, show_table
-from marketplace.client import Client
 from marketplace.client.errors import InvalidCall
 from marketplace.wire import (
-    AgreementDescription,
     ApprovalForm,
     ShareRequestDescription,
     ShareRequestForm,
@@ -31,7 +30,11 @@ from marketplace.wire import (
 
 _LAW = Parameter(group="Legal basis")
 
-_ACTIONS = {"dataset:query": "query", "dataset:download": "download"}
+_ACTIONS = {
+    "dataset:preview": "preview",
+    "dataset:query": "query",
+    "dataset:download": "download",
+}
 
 
 def request(
@@ -136,7 +139,7 @@ def requests(
             show_json(found)
             return
         if not found:
-            say(f"None. {_seen_by_caller(client, 'requests')}")
+            say(f"None. {seen_by_caller(client, 'requests')}")
             return
     show_table(
         ("request", "dataset", "project", "state", "asked", "last day"),
@@ -200,7 +203,7 @@ def approve(
     if json:
         show_json(agreement)
     else:
-        _show_agreement(agreement)
+        show_agreement(agreement)
 
 
 def return_(identifier: str, /, *, reason: str, service: Service = SERVICE) -> None:
@@ -246,46 +249,6 @@ def cancel(identifier: str, /, *, reason: str = "", service: Service = SERVICE) 
     with service.client() as client:
         client.cancel(which_request(client, identifier), reason)
     say("The request is cancelled.")
-
-
-def agreements(*, json: Json = False, service: Service = SERVICE) -> None:
-    """List your project's agreements, or those over your organisation's datasets.
-
-    Parameters
-    ----------
-    json
-        Write JSON.
-    """
-    with service.client() as client:
-        found = client.agreements()
-        if json:
-            show_json(found)
-            return
-        if not found:
-            say(f"None. {_seen_by_caller(client, 'agreements')}")
-            return
-    show_table(
-        ("agreement", "dataset", "project", "state", "last day", "what"),
-        (
-            (one.id, one.dataset, one.project, one.state, day(one.last_day), " ".join(one.what))
-            for one in found
-        ),
-    )
-
-
-def revoke(identifier: str, /, *, reason: str, service: Service = SERVICE) -> None:
-    """End an agreement at once, also for results that are on their way.
-
-    Parameters
-    ----------
-    identifier
-        The agreement: its identifier, how that begins, or its dataset where one is in force.
-    reason
-        Why; the project reads it.
-    """
-    with service.client() as client:
-        client.revoke(which_agreement(client, identifier), reason)
-    say("The agreement is revoked.")
 
 
 def why(
@@ -382,20 +345,6 @@ def _show_request(one: ShareRequestDescription, json: bool) -> None:
     )
 
 
-def _show_agreement(one: AgreementDescription) -> None:
-    show_facts(
-        [
-            ("agreement", one.id),
-            ("dataset", one.dataset),
-            ("project", one.project),
-            ("state", one.state),
-            *(("what", sentence) for sentence in one.what),
-            ("until", end_of(one.ends_at)),
-            *(("note", note) for note in one.notes),
-        ]
-    )
-
-
 def _plain(value: object) -> str:
     """An answer of the form in words; the form's own words have no underscores for a reader."""
     if isinstance(value, bool):
@@ -407,16 +356,3 @@ def _plain(value: object) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _seen_by_caller(client: Client, what: str) -> str:
-    """Whose requests or agreements the caller's token shows, for somebody who sees none."""
-    caller = client.me()
-    if caller.project is not None:
-        return f"Your token is for {caller.project} and shows the {what} of that project."
-    if caller.organisation is not None:
-        return (
-            f"Your token is for the role of {caller.role} in {caller.organisation}; owners see the "
-            f"{what} over its datasets."
-        )
-    return f"Your token is for the role of {caller.role}; auditors see the {what} of everybody."

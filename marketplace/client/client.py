@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from marketplace.client.files import (
 )
 from marketplace.client.pulling import pull_table
 from marketplace.client.result import Result, entry_of
+from marketplace.client.stewardship import Stewardship
 from marketplace.client.transport import ARROW, Body, Transport, check_url, is_local
 from marketplace.wire import (
     AccessChanges,
@@ -32,6 +34,7 @@ from marketplace.wire import (
     DatasetDescription,
     DatasetSummary,
     ExplanationOfAccess,
+    ExtensionForm,
     Health,
     PublishedRelease,
     QueryRequest,
@@ -75,12 +78,14 @@ def connect(
 class Client:
     """A marketplace, as one person sees it. Safe to share between threads; close it when done.
 
-    Every method raises MarketplaceProblem where the service refuses, ServiceUnreachable where it
+    `stewardship` has the calls of those who look after data: offers, stops, roles. Every method raises
+    MarketplaceProblem where the service refuses, ServiceUnreachable where it
     does not answer, and StreamCut where an answer breaks off.
     """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self.stewardship = Stewardship(transport)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> Result:
         """Run one SELECT. Returns when the first rows are there; the result is read once.
@@ -171,6 +176,12 @@ class Client:
         query = {"words": words}
         return self._transport.call("GET", "/api/v1/datasets", list[DatasetSummary], query=query)
 
+    def preview(self, address: str, *, rows: int = 10) -> Result:
+        """The first rows of a table, 100 at most, as far as they are yours to see."""
+        query = {"table": _table(address), "rows": rows}
+        path = f"{_dataset_path(address)}/preview"
+        return Result(self._transport.open("GET", path, accept=ARROW, query=query))
+
     def dataset(self, address: str) -> DatasetDescription:
         """One dataset: its description, newest release, and whether you may query it."""
         return self._transport.call("GET", _dataset_path(address), DatasetDescription)
@@ -199,7 +210,8 @@ class Client:
         `address` is organisation.dataset, or organisation.dataset.table where the dataset has
         several. `parent` is the release you build on (0 for none): you are refused if another came
         first. The rest describes the dataset at its first release (title, description, licence,
-        access_rights, official_sensitive, visible_to) and says what the file does not (encoding,
+        access_rights, official_sensitive, visible_to), how it is marked from this release on
+        (classification, handling) and says what the file does not (encoding,
         delimiter, header_line, last_line, sheet, date_order, text_columns) and how the table is kept
         (sort: the columns that its rows are sorted by).
         """
@@ -268,6 +280,12 @@ class Client:
         """End an agreement at once."""
         path = f"/api/v1/agreements/{quote(agreement, safe='')}/revoke"
         body = Reason(reason=reason)
+        return self._transport.call("POST", path, AgreementDescription, body=body)
+
+    def extend(self, agreement: str, last_day: date, reason: str) -> AgreementDescription:
+        """Let an agreement in force last longer."""
+        path = f"/api/v1/agreements/{quote(agreement, safe='')}/extend"
+        body = ExtensionForm(last_day=last_day, reason=reason)
         return self._transport.call("POST", path, AgreementDescription, body=body)
 
     def why(

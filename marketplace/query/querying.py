@@ -4,13 +4,14 @@ statement checked in a worker -> one decision per dataset, recorded -> extracts 
 SQL unmodified -> bytes delivered while access lasts -> the record closed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from itertools import chain
 
 import msgspec
 
+from access_policies.vocabulary import Action
 from marketplace import enforcement
 from marketplace.delivery import Delivery
 from marketplace.discovery import Discovery
@@ -74,6 +75,7 @@ class Querying:
         cancellation: Cancellation | None = None,
         releases: Mapping[str, int] | None = None,
         parameters: bytes | None = None,
+        action: Action = Action.QUERY,
     ) -> Delivery:
         """Answer one SELECT over the tables that the caller's agreements let out.
 
@@ -88,7 +90,9 @@ class Querying:
         with self._refusal_recorded(principal, sql):
             statement = self._workers.parse(sql)
             check_values(statement, parameters)
-        permit = self._permits.issue(principal, statement, releases=releases, parameters=parameters)
+        permit = self._permits.issue(
+            principal, statement, releases=releases, action=action, parameters=parameters
+        )
         with self._closed_on_error(permit) as held:
             result = self._workers.run(
                 held.enter_context(self._shown(permit, statement, cancellation)),
@@ -108,6 +112,23 @@ class Querying:
             held=held,
             closing=partial(self._permits.close, permit),
         )
+
+    def preview(
+        self,
+        principal: Principal,
+        table: Sequence[str],
+        rows: int,
+        output: Encoding,
+        *,
+        cancellation: Cancellation | None = None,
+    ) -> Delivery:
+        """The first rows of a table for whoever may preview it, in whatever order they lie.
+
+        `table` is (organisation, dataset) or (organisation, dataset, table). Raises as `run` does.
+        """
+        named = ".".join('"' + part.replace('"', '""') + '"' for part in table)
+        sql = f"SELECT * FROM {named} LIMIT {rows:d}"  # noqa: S608 - each part is quoted
+        return self.run(principal, sql, output, cancellation=cancellation, action=Action.PREVIEW)
 
     def describe(
         self,

@@ -64,7 +64,7 @@ def purpose_is_told(case: Case) -> Iterator[Finding]:
 def actions_are_uses_of_data(case: Case) -> Iterator[Finding]:
     """An agreement lets rows out; what else there is to do goes with a role."""
     if not case.draft.actions or not DATA_ACTIONS.issuperset(case.draft.actions):
-        uses = " and ".join(sorted(DATA_ACTIONS))
+        uses = ", ".join(sorted(DATA_ACTIONS))
         yield Finding(sentence=f"What can be asked for is {uses}.")
 
 

@@ -73,7 +73,7 @@ class StandingRules:
             step.record(EntryKind.RULE_OFFERED, facts, "")
         return offer
 
-    def withdraw(self, principal: Principal, offer_id: str, reason: str) -> None:
+    def withdraw(self, principal: Principal, offer_id: str, reason: str) -> Offer:
         """End a standing offer at once."""
         with self._steps.begin(principal, changes_policy=True) as step:
             offer = offers.read(step.connection, offer_id)
@@ -82,6 +82,7 @@ class StandingRules:
             offers.end(step.connection, offer, now=step.now)
             facts: dict[str, Fact] = {"offer": offer.id, "dataset": str(offer.dataset)}
             step.record(EntryKind.RULE_OFFERED, facts | {"ended": True}, reason)
+            return offers.read(step.connection, offer_id)
 
     def offers(self, principal: Principal) -> tuple[Offer, ...]:
         """The offers that are open to the caller, and all over datasets that the caller oversees."""
@@ -134,7 +135,7 @@ class StandingRules:
             )
             about = {"closed_person": party.person} if party.person else {}
             step.record(EntryKind.RULE_DENIED, _facts(made), reason, **about)
-        return made
+            return stops.read(step.connection, made.id)
 
     def resume(self, principal: Principal, stop_id: str, reason: str) -> Stop:
         """End a stop. Only the authority that made it does; raises AccessDenied, UnknownRecord."""

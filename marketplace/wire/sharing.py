@@ -8,6 +8,7 @@ from datetime import date, datetime
 import msgspec
 
 from marketplace.wire.scope import ScopeOfTable
+from marketplace.wire.standing import ExtensionDescription
 
 
 class ShareRequestForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,7 +100,8 @@ class ShareRequestDescription(msgspec.Struct, frozen=True, kw_only=True):
 class AgreementDescription(msgspec.Struct, frozen=True, kw_only=True):
     """What a project may do with a dataset, until `ends_at`.
 
-    `state` is how it stands now; `suspended_by` says what the newest release no longer has so.
+    `ends_within_days` warns: from 30, 7 and 1 days before its last on it is that number.
+    `extensions` say what its last day was before. `state` is how it stands now; `suspended_by` says what the newest release no longer has so.
     `what` says in sentences what the scope and the limits of a result come to.
     """
 
@@ -120,6 +122,8 @@ class AgreementDescription(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     end_reason: str = ""
     suspended_by: tuple[str, ...] = ()
+    extensions: tuple[ExtensionDescription, ...] = ()
+    ends_within_days: int | None = None
 
 
 class ExplanationOfAccess(msgspec.Struct, frozen=True, kw_only=True):

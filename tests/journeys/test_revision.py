@@ -80,6 +80,17 @@ def _invite(world: World) -> None:
     assert _revision(world) > before
 
 
+def _extend(world: World) -> None:
+    agreements = world.marketplace.sharing.agreements(world.owner)
+    world.marketplace.sharing.extend(world.owner, agreements[0].id, date(2027, 6, 30), "It goes on")
+
+
+def _dismiss(world: World) -> None:
+    administration = world.marketplace.administration
+    held = administration.appointments()[0]
+    administration.end_appointment(held.id, last_day=date(2026, 11, 21), by=BY)
+
+
 def _publish_again(world: World) -> None:
     world.publish(HOUSEHOLDS + "E08000035,Leeds,900,800\n")
 
@@ -90,6 +101,18 @@ ACTS: dict[str, Callable[[World], object]] = {
     "offer and withdraw": _offer_and_withdraw,
     "stop and resume": _stop_and_resume,
     "publish again": _publish_again,
+    "extend": _extend,
+    "name to a role": lambda world: world.marketplace.administration.appoint(
+        email=MEMBER,
+        role=Role.OWNER,
+        organisation="sheffield",
+        first_day=date(2026, 11, 22),
+        by=BY,
+    ),
+    "end an appointment": _dismiss,
+    "accredit": lambda world: world.marketplace.administration.accredit(
+        "sheffield_squad", until=date(2027, 1, 1), by=BY
+    ),
     "publish another dataset": lambda world: world.publish(address="mhclg.streets"),
     "open the marketplace": lambda world: world.move(Target(scope="*", stage=Audience.PUBLIC)),
     "close a dataset": lambda world: world.move(

@@ -6,6 +6,7 @@ import pytest
 
 from access_policies import stages
 from access_policies.vocabulary import Audience, Role
+from catalogue.places import Places
 from marketplace.administration import Administration
 from marketplace.audit.entries import EntryKind, RecordedEntry, latest
 from marketplace.clock import Clock
@@ -31,7 +32,7 @@ SQUAD = Project(
 
 @pytest.fixture
 def administration(database: Database, clock: Clock) -> Administration:
-    administration = Administration(database=database, clock=clock)
+    administration = Administration(database=database, places=Places.load(), clock=clock)
     administration.register_organisations([SHEFFIELD, COMPANY], by=BY)
     administration.register_person(
         name="A technologist", email="Tech@example.org", organisation="company", by=BY

@@ -18,7 +18,15 @@ from access_policies.records import metadata
 from access_policies.records import rules as rules_table
 from access_policies.rules import Effect, Rule, epoch
 from access_policies.scope import AllRows, TableScope
-from access_policies.vocabulary import Action, Audience, Environment, Resource, Role, Subject
+from access_policies.vocabulary import (
+    Action,
+    Audience,
+    Authority,
+    Environment,
+    Resource,
+    Role,
+    Subject,
+)
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 DATASET = "mhclg.temporary_accommodation"
@@ -192,6 +200,56 @@ def test_a_denial_heeds_neither_stage_nor_purpose(connection: Connection, point:
     denial = rule("d", effect=Effect.DENY, grant="denial:d", obligations=(), purpose="another")
     rules.write(connection, msgspec.structs.replace(denial, stage=Audience.GOVERNMENT))
     assert not decide(connection, point).allowed
+
+
+@pytest.mark.parametrize("denied", Audience)
+def test_a_denial_for_an_audience_hits_it_and_less_trusted_ones_only(
+    connection: Connection, point: DecisionPoint, denied: Audience
+):
+    offered = standing.offer_rules("o", DATASET, Audience.PUBLIC, (SCOPE,), begins=NOW, ends=None)
+    closed = standing.denial_rules(
+        "d",
+        Authority.ORGANISATION,
+        subjects=standing.denied_audience(denied),
+        dataset="mhclg.*",
+        actions=(Action.QUERY,),
+        begins=NOW,
+    )
+    for one in (*offered, *closed):
+        rules.write(connection, one)
+    reads = {
+        audience
+        for audience in Audience
+        if decide(connection, point, who=subject(audience=audience)).allowed
+    }
+    assert reads == {audience for audience in Audience if audience < denied}
+
+
+@pytest.mark.parametrize("authority", Authority)
+def test_a_denial_says_who_made_it_and_is_known_again_by_the_rule_that_decided(
+    connection: Connection, point: DecisionPoint, authority: Authority
+):
+    told = {
+        Authority.OWNER: "An owner has closed this",
+        Authority.ORGANISATION: "Its organisation has closed this",
+        Authority.MARKETPLACE: "An operator has closed this",
+    }
+    rules.write(connection, rule())
+    (closed,) = standing.denial_rules(
+        "d1",
+        authority,
+        subjects=("project:sheffield_squad",),
+        dataset=DATASET,
+        actions=(rules.ANY,),
+        begins=NOW,
+    )
+    rules.write(connection, closed)
+    decision = decide(connection, point)
+    assert not decision.allowed
+    assert decision.reason.startswith(told[authority])
+    assert standing.denial_of(decision.rule) == "d1"
+    rules.end(connection, standing.denial_grant("d1", authority), now=NOW)
+    assert decide(connection, point).allowed
 
 
 def test_only_denials_alone_do_not_make_everything_else_allowed(
@@ -458,6 +516,9 @@ def test_a_model_whose_matcher_does_more_than_compare_is_refused(tmp_path: Path,
         {"nbf": 5, "exp": 5},
         {"action": "*"},
         {"subject": "*"},
+        {"subject": principals.organisation("sheffield")},
+        {"subject": principals.employer("acme")},
+        {"subject": principals.only(Audience.GOVERNMENT)},
         {"action": "dataset:steal"},
         {"grant": "agreement:"},
         {"grant": "present:1"},

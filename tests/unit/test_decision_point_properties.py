@@ -21,6 +21,7 @@ from access_policies.vocabulary import Action, Audience, Environment, Resource, 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 DATASETS = ("mhclg.housing", "leeds.spending")
 PROJECTS = ("project:a", "project:b")
+PARTIES = ("organisation:leeds", "employer:acme", "employer:leeds")
 ACTIONS = (Action.QUERY, Action.PUBLISH)
 
 Case = tuple[tuple[Rule, ...], "Question"]
@@ -74,7 +75,7 @@ def denials(draw: st.DrawFn) -> Rule:
     begins = draw(hours)
     return Rule(
         id="",
-        subject=draw(st.sampled_from(("*", *PROJECTS))),
+        subject=draw(st.sampled_from(("*", *PROJECTS, *PARTIES, *map(principals.only, Audience)))),
         dataset=draw(st.sampled_from((*DATASETS, "mhclg.*", "*"))),
         action=draw(st.sampled_from(("*", *ACTIONS))),
         nbf=rules.epoch(START + timedelta(hours=begins)),
@@ -102,7 +103,7 @@ def questions(draw: st.DrawFn, world: tuple[Rule, ...] = ()) -> Question:
     """A question; where there is a permission to aim at, mostly one that comes near to it."""
     audience = draw(audiences)
     question = Question(
-        names=frozenset(draw(st.sets(st.sampled_from(PROJECTS), max_size=1))),
+        names=frozenset(draw(st.sets(st.sampled_from((*PROJECTS, *PARTIES)), max_size=2))),
         audience=audience,
         action=draw(st.sampled_from(ACTIONS)),
         dataset=draw(st.sampled_from(DATASETS)),

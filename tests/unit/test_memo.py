@@ -15,10 +15,19 @@ from access_policies.memo import Memo
 from access_policies.rules import Effect, Rule
 from access_policies.scope import AllRows, TableScope
 from access_policies.vocabulary import Action, Audience, Role
+from catalogue import datasets
 from catalogue.address import DatasetAddress
+from catalogue.dataset import Dataset, Handling
 from catalogue.errors import Problem
 from marketplace.database import Database
-from marketplace.identity import organisations, people, projects, secondments, tokens
+from marketplace.identity import (
+    appointments,
+    organisations,
+    people,
+    projects,
+    secondments,
+    tokens,
+)
 from marketplace.identity.capacity import Capacity
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.principal import Principal
@@ -57,6 +66,9 @@ def test_no_more_is_kept_than_the_limit_and_the_oldest_goes_first() -> None:
     assert [memo.find(key, revision=1, now=NOON) for key in range(5)] == [None, None, 2, 3, 4]
 
 
+_NOBODY = Capacity(audience=Audience.PUBLIC, organisation="sheffield", home="acme")
+
+
 class House:
     """A council with a squad, two people who may act in it, and everything that can change that."""
 
@@ -83,6 +95,17 @@ class House:
                 audience=Audience.LOCAL_GOVERNMENT,
             ),
         )
+        projects.register(
+            connection,
+            Project(
+                name="study",
+                title="Study",
+                purpose="To know",
+                organisation="sheffield",
+                audience=Audience.RESEARCHER,
+            ),
+        )
+        datasets.register(connection, Dataset(address=HOMES, title="Homes", created_at=NOON))
         self.people = [
             people.register(connection, name=name, email=f"{name}@a.example", organisation=home).id
             for name, home in (("officer", "sheffield"), ("technologist", "acme"))
@@ -91,7 +114,11 @@ class House:
             projects.add_member(
                 connection, project="squad", person=person, first_day=date(2026, 11, 1)
             )
+        projects.add_member(
+            connection, project="study", person=self.people[0], first_day=date(2026, 11, 1)
+        )
         self.callers = [self._token(person, project="squad") for person in self.people]
+        self.callers.append(self._token(self.people[0], project="study"))
         self.callers.append(
             self._token(self.people[1], role=Role.PUBLISHER, organisation="sheffield")
         )
@@ -112,11 +139,7 @@ class House:
                 person_id=person,
                 person_name="",
                 token_id=record.id,
-                subject=tokens.subject_of(
-                    person,
-                    set(),
-                    Capacity(audience=Audience.PUBLIC, organisation="mhclg", home="mhclg"),
-                ),
+                subject=tokens.subject_of(person, set(), _NOBODY),
                 valid_until=NOON,
                 changes_at=NOON,
             )
@@ -149,6 +172,31 @@ class House:
         for held in secondments.of_person(self.connection, self.people[who]):
             secondments.end(self.connection, held.id, last_day=day(last))
 
+    def accredit(self, last: int | None) -> None:
+        projects.accredit(self.connection, "study", until=None if last is None else day(last))
+
+    def appoint(self, who: int, role: Role, first: int, length: int | None) -> None:
+        """Name somebody to a role at the council; a deputy is for the other of the two."""
+        with suppress(Problem):  # they hold it on these days already, or the other is no owner
+            appointments.appoint(
+                self.connection,
+                person=self.people[who],
+                role=role,
+                organisation="sheffield",
+                in_place_of=self.people[1 - who] if role is Role.DEPUTY else None,
+                first_day=day(first),
+                last_day=None if length is None else day(first + length),
+            )
+            self.callers.append(self._token(self.people[who], role=role, organisation="sheffield"))
+
+    def dismiss(self, number: int, last: int) -> None:
+        held = appointments.list_all(self.connection)
+        appointments.end(self.connection, held[number % len(held)].id, last_day=day(last))
+
+    def mark(self, handling: Handling) -> None:
+        revision.advance(self.connection)
+        datasets.set_handling(self.connection, HOMES, handling)
+
     def revoke(self, who: int) -> None:
         tokens.revoke_token(self.connection, self.callers[who].token_id, now=self.now)
 
@@ -168,6 +216,7 @@ class House:
             principals.project("squad"),
             principals.person(self.people[1]),
             principals.audience(Audience.LOCAL_GOVERNMENT),
+            principals.audience(Audience.RESEARCHER),
         )
         scope = RestrictTo(tables=(TableScope(table="homes", columns=("*",), rows=AllRows()),))
         start = rules.epoch(NOON) + begins
@@ -231,10 +280,20 @@ steps = st.one_of(
     st.tuples(st.just("leave"), whose, days),
     st.tuples(st.just("second"), whose, st.booleans(), days, st.integers(0, 5)),
     st.tuples(st.just("recall"), whose, days),
-    st.tuples(st.just("revoke"), st.integers(0, 2)),
+    st.tuples(st.just("accredit"), st.none() | days),
+    st.tuples(
+        st.just("appoint"),
+        whose,
+        st.sampled_from((Role.PUBLISHER, Role.OWNER, Role.DEPUTY)),
+        days,
+        st.none() | st.integers(0, 5),
+    ),
+    st.tuples(st.just("dismiss"), st.integers(0, 9), days),
+    st.tuples(st.just("mark"), st.sampled_from(Handling)),
+    st.tuples(st.just("revoke"), st.integers(0, 3)),
     st.tuples(st.just("open_stage"), st.booleans(), st.sampled_from(Audience), st.integers(-5, 30)),
     st.tuples(
-        st.just("grant"), st.integers(0, 2), st.integers(-3, 30), st.integers(1, 30), st.booleans()
+        st.just("grant"), st.integers(0, 3), st.integers(-3, 30), st.integers(1, 30), st.booleans()
     ),
     st.tuples(st.just("withdraw"), st.integers(1, 5)),
     st.tuples(st.just("move_clock"), seconds, st.integers(-1, 1)),
@@ -247,7 +306,7 @@ class _Undone(Exception):
 
 
 @settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -141,9 +141,9 @@ def test_a_complete_request_has_no_finding(given: dict[str, Any]):
         ({"benefits": (PublicBenefit.SOMETHING_ELSE,)}, "something else"),
         (
             {"actions": (Action.QUERY, Action.ADMINISTER)},
-            "dataset:download and dataset:preview and dataset:query",
+            "dataset:download, dataset:preview, dataset:query",
         ),
-        ({"actions": ()}, "dataset:download and dataset:preview and dataset:query"),
+        ({"actions": ()}, "dataset:download, dataset:preview, dataset:query"),
         ({"last_day": date(2026, 11, 21)}, "has passed"),
         ({"last_day": date(2999, 1, 1)}, "in this century"),
         ({"power": Power.DONT_KNOW}, "don't know"),
