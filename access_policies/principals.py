@@ -4,6 +4,8 @@ A caller goes by several names at once: a person in a project is that person, th
 member of it, and everyone of an audience. A rule is for exactly one name.
 """
 
+from functools import cache
+
 from access_policies.vocabulary import Audience, Role
 
 EVERYONE = "*"
@@ -35,6 +37,12 @@ def audience(offered: Audience) -> str:
     return f"audience:{offered.name.lower()}"
 
 
+def is_specific(name: str) -> bool:
+    """Whether the name is of certain people, and not of everyone of a kind."""
+    return name.startswith(("person:", "project:", "member:", "role:"))
+
+
+@cache
 def audiences_of(own: Audience) -> frozenset[str]:
     """A caller's own audience and every wider one: what is offered to the public is for all."""
     return frozenset(audience(wider) for wider in Audience if wider >= own)
