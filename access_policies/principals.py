@@ -8,6 +8,8 @@ a caller has `audience:` with their own and every wider one; what is denied to a
 denied to more trusted ones, so a denial is for `only:`, of which a caller has just their own.
 """
 
+from functools import cache
+
 from access_policies.vocabulary import Audience, Role
 
 EVERYONE = "*"
@@ -66,6 +68,12 @@ def audience(offered: Audience) -> str:
     return f"audience:{offered.name.lower()}"
 
 
+def is_specific(name: str) -> bool:
+    """Whether the name is of certain people, and not of everyone of a kind."""
+    return name.startswith(("person:", "project:", "member:", "role:"))
+
+
+@cache
 def audiences_of(own: Audience) -> frozenset[str]:
     """A caller's own audience and every wider one, and the name for denials to just their own."""
     return frozenset({only(own), *(audience(wider) for wider in Audience if wider >= own)})

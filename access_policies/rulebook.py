@@ -57,6 +57,14 @@ class RuleBook:
         """Those of a caller's names that a rule here is written for."""
         return frozenset(names & self._by_name.keys())
 
+    def permitted(self) -> frozenset[str]:
+        """The names to which something is permitted, now or at another time."""
+        return frozenset(
+            one.subject
+            for one in self._by_id.values()
+            if isinstance(one, Rule) and one.effect is Effect.ALLOW
+        )
+
     def rule(self, identifier: str) -> Rule | None:
         """The rule of that identifier, if it can be read."""
         found = self._by_id.get(identifier)

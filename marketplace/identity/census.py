@@ -87,36 +87,56 @@ class _Registers(NamedTuple):
 
 
 def take(
-    connection: Connection, *, now: datetime, person: Person | None = None, past: Past = TODAY
+    connection: Connection,
+    *,
+    now: datetime,
+    person: Person | None = None,
+    among: frozenset[str] | None = None,
+    past: Past = TODAY,
 ) -> tuple[Acting, ...]:
-    """Every capacity of everybody, or of one person, at a moment; the people in order of name."""
+    """Every capacity of everybody, or of one person, at a moment; the people in order of name.
+
+    With `among`, only capacities that go by one of these names, which are specific to people.
+    """
     registers = _read(connection, person, past)
-    return tuple(acting for one in registers.people for acting in _of_person(one, registers, now))
+    return tuple(
+        acting for one in registers.people for acting in _of_person(one, registers, among, now)
+    )
 
 
-def _of_person(person: Person, registers: _Registers, now: datetime) -> Iterator[Acting]:
+def _of_person(
+    person: Person, registers: _Registers, among: frozenset[str] | None, now: datetime
+) -> Iterator[Acting]:
+    own = principals.person(person.id)
+
+    def sought(names: set[str]) -> bool:
+        return among is None or own in among or not among.isdisjoint(names)
+
     memberships: defaultdict[str, list[Membership]] = defaultdict(list)
     for membership in registers.memberships.get(person.id, ()):
         memberships[membership.project].append(membership)
     seconded = registers.secondments.get(person.id, ())
     audience_of = registers.audiences.__getitem__
     for name, held in sorted(memberships.items()):
-        project = registers.projects[name]
+        project, names = registers.projects[name], tokens.names_in(name, person.id)
+        if not sought(names):
+            continue
         try:
             found = capacity.as_member(person, project, held, seconded, audience_of, now=now)
         except Unauthenticated:
             continue
-        names = tokens.names_in(name, person.id)
         yield _acting(person, Post(project=name), names, project.purpose, found)
     for post, named in sorted(registers.roles_of(person.id).items(), key=str):
         role, organisation = post
+        names = {principals.role(role, organisation)}
+        if not sought(names):
+            continue
         try:
             found = capacity.as_holder(
                 person, post, named, seconded, registers.owning(organisation), audience_of, now=now
             )
         except Unauthenticated:
             continue
-        names = {principals.role(role, organisation)}
         yield _acting(person, Post(role=role, organisation=organisation), names, "", found)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from access_policies import rulebook
+from access_policies import principals, rulebook
 from access_policies.decision import RestrictTo
 from access_policies.decision_point import DecisionPoint
 from access_policies.rulebook import RuleBook
@@ -32,7 +32,10 @@ def who(
         ceilings=enforcement.ceilings(connection, (dataset,), now=now),
         now=now,
     )
-    found = access.find(view, census.take(connection, now=now), lambda _: (dataset,))
+    names = view.book.permitted()
+    among = names if all(map(principals.is_specific, names)) else None
+    acting = census.take(connection, now=now, among=among)
+    found = access.find(view, acting, lambda _: (dataset,))
     return _with_suspensions(connection, found)
 
 
