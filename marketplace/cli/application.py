@@ -9,7 +9,7 @@ from collections.abc import Callable
 from cyclopts import App, Group
 
 from marketplace import cli
-from marketplace.cli import administration, audit, publishing, reading, service, sharing
+from marketplace.cli import administration, audit, publishing, reading, rollout, service, sharing
 
 PUBLISH = Group.create_ordered("Publish and find")
 SHARE = Group.create_ordered("Share")
@@ -40,6 +40,7 @@ COMMANDS: dict[Group, dict[str, Callable[..., None] | App]] = {
     RUN: {
         "demo": service.demo,
         "serve": service.serve,
+        "rollout": rollout.rollout,
         "audit": audit.audit,
         "admin": administration.admin,
     },

@@ -1,10 +1,25 @@
 """The rollout in sentences for people."""
 
+from msgspec.structs import astuple
+
 from access_policies.sentences import AUDIENCES
 from access_policies.stages import MARKETPLACE, Reach
 from marketplace.rollout.effect import Counts
 
-__all__ = ["AUDIENCES", "of_counts", "of_reach", "of_scope"]
+__all__ = ["AUDIENCES", "of_counts", "of_dataset", "of_party", "of_reach", "of_scope"]
+
+_CHANGES = (
+    "become readable",
+    "become findable",
+    "cease to be readable",
+    "cease to be findable",
+)
+_FOR = (
+    "readable to",
+    "findable to",
+    "unreadable to",
+    "unfindable to",
+)
 
 
 def of_scope(scope: str) -> str:
@@ -34,3 +49,21 @@ def of_counts(counts: Counts) -> tuple[str, ...]:
         if count
     )
     return sentences or ("Nothing that anybody may do changes.",)
+
+
+def of_party(name: str, counts: Counts) -> str:
+    """What a party has of an effect, counted in datasets."""
+    return f"{name}: " + ", ".join(
+        f"{count:,} {'dataset' if count == 1 else 'datasets'} {what}"
+        for count, what in zip(astuple(counts), _CHANGES, strict=True)
+        if count
+    )
+
+
+def of_dataset(name: str, counts: Counts) -> str:
+    """What a dataset has of an effect, counted in parties."""
+    return f"{name} becomes " + ", ".join(
+        f"{what} {count:,} {'party' if count == 1 else 'parties'}"
+        for count, what in zip(astuple(counts), _FOR, strict=True)
+        if count
+    )
