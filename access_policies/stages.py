@@ -165,7 +165,7 @@ def to_come(moves: Iterable[Move], now: datetime) -> tuple[Move, ...]:
     moves = tuple(moves)
     moment = now.timestamp()
     ahead = sorted((move for move in moves if move.begins > moment), key=lambda move: move.begins)
-    return tuple(move for move in ahead if holding(moves, _moment(move)) is move)
+    return tuple(move for move in ahead if holding(moves, moment_of(move)) is move)
 
 
 def reach_of(scope: str, held: Move | None) -> Reach:
@@ -197,7 +197,7 @@ def _opened(
         scope: Opening(
             stage=reach.stage,
             invited=_invited(reach, admitted),
-            changes_at=min(map(_moment, to_come(by_scope[scope], now)), default=None),
+            changes_at=min(map(moment_of, to_come(by_scope[scope], now)), default=None),
         )
         for scope, reach in reaches.items()
     }
@@ -230,7 +230,8 @@ def _invited(reach: Reach, admitted: Mapping[str, frozenset[str]]) -> frozenset[
     return frozenset().union(*(admitted[wave] for wave in reach.waves))
 
 
-def _moment(move: Move) -> datetime:
+def moment_of(move: Move) -> datetime:
+    """The moment (UTC) at which a scheduled move begins."""
     return datetime.fromtimestamp(move.begins, UTC)
 
 

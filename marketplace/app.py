@@ -36,6 +36,17 @@ from marketplace.api.oversight import list_changes, list_readable, list_readers
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
 from marketplace.api.query import preview_table, run_query
+from marketplace.api.rollout import (
+    confirm_move,
+    describe_rollout,
+    invite_party,
+    list_pairs,
+    list_proposals,
+    preview_move,
+    propose_move,
+    undo_move,
+    withdraw_move,
+)
 from marketplace.api.service import describe_caller, report_health
 from marketplace.api.sharing import (
     approve_request,
@@ -116,6 +127,15 @@ _VERSION_1 = (
     list_readers,
     list_readable,
     list_changes,
+    describe_rollout,
+    list_proposals,
+    preview_move,
+    list_pairs,
+    propose_move,
+    confirm_move,
+    withdraw_move,
+    undo_move,
+    invite_party,
     read_checkpoint,
     read_receipt,
     describe_caller,

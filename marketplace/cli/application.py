@@ -16,6 +16,7 @@ from marketplace.cli import (
     oversight,
     publishing,
     reading,
+    rollout,
     service,
     sharing,
     staff,
@@ -69,6 +70,7 @@ COMMANDS: dict[Group, dict[str, Callable[..., None] | App]] = {
     RUN: {
         "demo": service.demo,
         "serve": service.serve,
+        "rollout": rollout.rollout,
         "audit": audit.audit,
         "admin": administration.admin,
     },

@@ -69,6 +69,20 @@ def which_stop(client: Client, said: str) -> str:
     return _one_of(listed, said, "marketplace stops")
 
 
+def which_proposal(client: Client, said: str) -> str:
+    """The identifier of the proposal that is meant, by how it begins. Raises InvalidCall."""
+    if _is_whole(said):
+        return said
+    fitting = [one for one in client.rollout.history() if said and one.id.startswith(said)]
+    if len(fitting) > 1:
+        raise InvalidCall(
+            f"{said!r} fits {len(fitting)} proposals; say which by more of its identifier.",
+            next_step="See them all with: marketplace rollout history.",
+            lines=[f"{one.id}: {one.what}, {one.state}" for one in fitting],
+        )
+    return fitting[0].id if fitting else said
+
+
 def _is_whole(said: str) -> bool:
     return len(said) == _WHOLE and "." not in said
 

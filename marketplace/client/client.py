@@ -23,6 +23,7 @@ from marketplace.client.files import (
 )
 from marketplace.client.pulling import pull_table
 from marketplace.client.result import Result, entry_of
+from marketplace.client.rollout import RolloutCalls
 from marketplace.client.stewardship import Stewardship
 from marketplace.client.transport import ARROW, Body, Transport, check_url, is_local
 from marketplace.wire import (
@@ -86,6 +87,8 @@ class Client:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.stewardship = Stewardship(transport)
+        self.rollout = RolloutCalls(transport)
+        """Where the rollout stands and moves of it; for operators and auditors."""
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> Result:
         """Run one SELECT. Returns when the first rows are there; the result is read once.

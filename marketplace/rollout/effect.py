@@ -6,7 +6,7 @@ pairs are counted without being made.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -65,8 +65,19 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
 
 
+def any_of(counts: Counts) -> bool:
+    """Whether there is any pair."""
+    return counts != Counts()
+
+
+def _counts(opens: bool, readable: int, askable: int) -> Counts:
+    if opens:
+        return Counts(readable=readable, askable=askable)
+    return Counts(no_longer_readable=readable, no_longer_askable=askable)
+
+
 class PartyEffect:
-    """What opens, or closes, for one party."""
+    """What opens, or closes, for one party: what is common to its audience, but for its `own`."""
 
     def __init__(
         self,
@@ -78,25 +89,23 @@ class PartyEffect:
     ) -> None:
         self.party = party
         self.opens = opens
-        self._common = common
-        self._own = own
+        self.common = common
+        self.own = own
 
     @property
     def counts(self) -> Counts:
         """How many datasets."""
-        readable, askable = self._common.readable, self._common.askable
-        for dataset, found in self._own.items():
-            for one, sign in ((self._common.found.get(dataset), -1), (found, 1)):
+        readable, askable = self.common.readable, self.common.askable
+        for dataset, found in self.own.items():
+            for one, sign in ((self.common.found.get(dataset), -1), (found, 1)):
                 if one is not None:
                     readable += sign * one.reads
                     askable += sign * (not one.reads)
-        if self.opens:
-            return Counts(readable=readable, askable=askable)
-        return Counts(no_longer_readable=readable, no_longer_askable=askable)
+        return _counts(self.opens, readable, askable)
 
     def pairs(self) -> Iterator[Pair]:
         """Each of the datasets, in order."""
-        found: Mapping[str, Line | None] = {**self._common.found, **self._own}
+        found: dict[str, Line | None] = {**self.common.found, **self.own}
         for dataset in sorted(found):
             one = found[dataset]
             if one is not None:
@@ -118,6 +127,23 @@ class Effect:
     def __init__(self, parties: tuple[PartyEffect, ...]) -> None:
         self.parties = parties
         self.counts = sum((one.counts for one in parties), start=Counts())
+
+    def by_dataset(self) -> dict[str, Counts]:
+        """The counts of every dataset that opens or closes for anybody."""
+        sharing = Counter((one.common, one.opens) for one in self.parties)
+        told: defaultdict[tuple[str, bool, bool], int] = defaultdict(int)
+        for (common, opens), parties in sharing.items():
+            for dataset, line in common.found.items():
+                told[dataset, opens, line.reads] += parties
+        for party in self.parties:
+            for dataset, own in party.own.items():
+                for one, sign in ((party.common.found.get(dataset), -1), (own, 1)):
+                    if one is not None:
+                        told[dataset, party.opens, one.reads] += sign
+        found: defaultdict[str, Counts] = defaultdict(Counts)
+        for (dataset, opens, reads), count in told.items():
+            found[dataset] += _counts(opens, reads * count, (not reads) * count)
+        return {dataset: counts for dataset, counts in found.items() if any_of(counts)}
 
     @property
     def foreseen(self) -> Foreseen:

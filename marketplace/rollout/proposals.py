@@ -75,6 +75,11 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     outcome: Outcome | None = None
 
+    @property
+    def revision_made(self) -> int | None:
+        """The revision of the move, where it was made."""
+        return self.outcome.revision if self.outcome is not None else None
+
     def state(self, now: datetime) -> State:
         """Where it stands at a moment."""
         if self.outcome is not None:

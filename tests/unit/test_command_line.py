@@ -98,6 +98,7 @@ WITHOUT_A_TABLE = {
     ("admin", "secondment", "end"),
     ("admin", "token", "revoke"),
     ("admin", "first-stage"),
+    ("rollout", "withdraw"),
     ("audit", "erase"),
 }
 
