@@ -108,7 +108,7 @@ def write(connection: Connection, rule: Rule) -> None:
 
     Raises InvalidRule, or RuleConflict where the identifier is taken.
     """
-    _check(rule)
+    check(rule)
     if rule.nbf >= rule.exp:
         raise InvalidRule(
             "The rule would end before it begins.", next_step="Give a last day that is to come."
@@ -195,7 +195,7 @@ def _ordered(rows: Iterable[RowMapping]) -> tuple[Rule, ...]:
     return in_order(_rule(row) for row in rows)
 
 
-def _check(rule: Rule) -> None:
+def check(rule: Rule) -> None:
     """What must hold of a stored rule too: a damaged one must never allow."""
     kind = rule.kind
     if not rule.id or not rule.subject or not rule.dataset or not rule.purpose:
@@ -230,5 +230,5 @@ def _rule(row: RowMapping) -> Rule:
     values = {str(name): value for name, value in row.items()}
     values["obligations"] = msgspec.json.decode(row["obligations"])
     rule = msgspec.convert(values, Rule)
-    _check(rule)
+    check(rule)
     return rule
