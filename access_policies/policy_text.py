@@ -228,9 +228,8 @@ def _place(grant: GrantText) -> tuple[int, str, str, str, str]:
 def _plain(grant: GrantText) -> dict[str, Any]:
     """The grant as TOML can hold it: what is not said is left out."""
     plain: dict[str, Any] = msgspec.to_builtins(grant, builtin_types=(datetime,))
-    defaults = {"purpose": rules.ANY, "obligations": (), "effect": Effect.ALLOW.value}
-    defaults |= {"begins": None, "ends": None}
-    said = {name: value for name, value in plain.items() if defaults.get(name, ...) != value}
+    unsaid = {"purpose": rules.ANY, "obligations": (), "effect": Effect.ALLOW.value}
+    said = {name: value for name, value in plain.items() if unsaid.get(name) != value}
     without_nulls: dict[str, Any] = _without_nulls(said)
     return without_nulls
 

@@ -32,6 +32,7 @@ from marketplace.api.documentation import (
 )
 from marketplace.api.downloads import list_files, send_file
 from marketplace.api.lanes import Lane
+from marketplace.api.policy import export_policy, lint_policy, review_policy
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
 from marketplace.api.query import run_query
@@ -90,6 +91,9 @@ _VERSION_1 = (
     list_agreements,
     revoke_agreement,
     explain_access,
+    export_policy,
+    lint_policy,
+    review_policy,
     read_checkpoint,
     read_receipt,
     describe_caller,

@@ -31,7 +31,7 @@ from marketplace.query import Querying
 from marketplace.query.permits import Permits
 from marketplace.scratch import Scratch
 from marketplace.settings import Settings
-from marketplace.sharing import Sharing, StandingRules
+from marketplace.sharing import PolicyFiles, Sharing, StandingRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,7 @@ class Marketplace:
     publishing: Publishing
     sharing: Sharing
     standing: StandingRules
+    policy: PolicyFiles
     querying: Querying
     downloads: Downloads
 
@@ -179,6 +180,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
         standing=StandingRules(
             database=database, decision_point=decision_point, places=places, clock=clock
         ),
+        policy=PolicyFiles(database=database, decision_point=decision_point, clock=clock),
         querying=Querying(
             permits=permits,
             extracts=extracts,

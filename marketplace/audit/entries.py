@@ -46,6 +46,7 @@ class EntryKind(StrEnum):
     ORGANISATION_REGISTERED = "organisation:registered"
     PERSON_DETAILS_ERASED = "person_details:erased"
     PERSON_REGISTERED = "person:registered"
+    POLICY_READ = "policy:read"
     PROJECT_REGISTERED = "project:registered"
     PUBLISH_REFUSED = "publish:refused"
     READ_CLOSED = "read:closed"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from cyclopts import App, Group
 
 from marketplace import cli
-from marketplace.cli import administration, audit, publishing, reading, service, sharing
+from marketplace.cli import administration, audit, policy, publishing, reading, service, sharing
 
 PUBLISH = Group.create_ordered("Publish and find")
 SHARE = Group.create_ordered("Share")
@@ -41,6 +41,7 @@ COMMANDS: dict[Group, dict[str, Callable[..., None] | App]] = {
         "demo": service.demo,
         "serve": service.serve,
         "audit": audit.audit,
+        "policy": policy.policy,
         "admin": administration.admin,
     },
 }

@@ -54,9 +54,10 @@ class Step:
         """Whether the caller may do that to a dataset."""
         return self._decide(action, str(dataset)).allowed
 
-    def oversees(self, dataset: DatasetAddress) -> bool:
-        """Whether the caller decides on a dataset or audits it."""
-        return any(self.allows(action, dataset) for action in (Action.DECIDE_REQUEST, Action.AUDIT))
+    def oversees(self, dataset: DatasetAddress | str) -> bool:
+        """Whether the caller decides on a dataset, or all of an organisation's, or audits it."""
+        asked = (Action.DECIDE_REQUEST, Action.AUDIT)
+        return any(self._decide(action, str(dataset)).allowed for action in asked)
 
     def overseen(self, datasets: set[str]) -> set[str]:
         """Those of the datasets that the caller decides on or audits."""

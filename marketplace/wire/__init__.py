@@ -15,6 +15,12 @@ from marketplace.wire.catalogue import (
     TableFile,
     TableFiles,
 )
+from marketplace.wire.policy import (
+    PolicyDifference,
+    PolicyFile,
+    PolicyFinding,
+    PolicyReview,
+)
 from marketplace.wire.scope import (
     AllRows,
     AtLeast,
@@ -72,6 +78,10 @@ __all__ = [
     "MaskedColumn",
     "MonthOnly",
     "NoValue",
+    "PolicyDifference",
+    "PolicyFile",
+    "PolicyFinding",
+    "PolicyReview",
     "PostcodeDistrict",
     "ProblemDetails",
     "PublishedRelease",

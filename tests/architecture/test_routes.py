@@ -57,6 +57,7 @@ def test_no_route_changes_anything_by_get(application: Litestar) -> None:
         Action.READ_METADATA,
         Action.DOWNLOAD,
         Action.REQUEST_ACCESS,
+        Action.AUDIT,
         PUBLIC,
         SIGNED_IN,
     }
