@@ -34,7 +34,7 @@ from marketplace.rollout import Rollout
 from marketplace.rollout.criteria import SHIPPED, read_thresholds
 from marketplace.scratch import Scratch
 from marketplace.settings import Settings
-from marketplace.sharing import Sharing, StandingRules
+from marketplace.sharing import PolicyFiles, Sharing, StandingRules
 from marketplace.staff import Staff
 
 
@@ -64,6 +64,7 @@ class Marketplace:
     oversight: Oversight
     rollout: Rollout
     staff: Staff
+    policy: PolicyFiles
     querying: Querying
     downloads: Downloads
 
@@ -194,6 +195,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
             thresholds=read_thresholds(settings.exit_criteria or SHIPPED),
         ),
         staff=Staff(database=database, decision_point=decision_point, clock=clock),
+        policy=PolicyFiles(database=database, decision_point=decision_point, clock=clock),
         querying=Querying(
             permits=permits,
             extracts=extracts,

@@ -132,6 +132,10 @@ class Ceilings:
         opening = self.openings[scope]
         return opening.stage, opening.invited, self.handled.get(scope, Audience.PUBLIC)
 
+    def most(self, scope: str) -> Audience:
+        """The least trusted audience that anybody could be of to whom it is open."""
+        return min(self.openings[scope].stage, self.handled.get(scope, Audience.PUBLIC))
+
     def asked(self, subject: Subject, purpose: str, dataset: str, *, now: datetime) -> Asked:
         """What the decision point is asked with when this caller asks for a dataset."""
         whole, own = self.openings[WHOLE_MARKETPLACE], self.openings[dataset]

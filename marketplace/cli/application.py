@@ -14,6 +14,7 @@ from marketplace.cli import (
     agreements,
     audit,
     oversight,
+    policy,
     publishing,
     reading,
     rollout,
@@ -72,6 +73,7 @@ COMMANDS: dict[Group, dict[str, Callable[..., None] | App]] = {
         "serve": service.serve,
         "rollout": rollout.rollout,
         "audit": audit.audit,
+        "policy": policy.policy,
         "admin": administration.admin,
     },
 }

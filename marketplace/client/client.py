@@ -37,6 +37,9 @@ from marketplace.wire import (
     ExplanationOfAccess,
     ExtensionForm,
     Health,
+    PolicyFile,
+    PolicyFinding,
+    PolicyReview,
     PublishedRelease,
     QueryRequest,
     Reason,
@@ -328,6 +331,20 @@ class Client:
         """
         query = {"since": since, "until": until, "dataset": dataset}
         return self._transport.call("GET", "/api/v1/changes", AccessChanges, query=query)
+
+    def policy(self, organisation: str) -> str:
+        """What stands over an organisation's datasets (`*`: over everything), as TOML."""
+        return self._transport.call("GET", f"/api/v1/policy/{quote(organisation, safe='')}", str)
+
+    def policy_findings(self, organisation: str) -> list[PolicyFinding]:
+        """The rules that can do nothing, and those that open more than is usual."""
+        path = f"/api/v1/policy/{quote(organisation, safe='')}/findings"
+        return self._transport.call("GET", path, list[PolicyFinding])
+
+    def review_policy(self, text: str) -> PolicyReview:
+        """Hold a policy file against what stands; nothing is changed."""
+        body = PolicyFile(text=text)
+        return self._transport.call("POST", "/api/v1/policy/review", PolicyReview, body=body)
 
     def receipt(self, entry: str) -> str:
         """Proof, to keep, that an entry stands in the audit log (a C2SP tlog-proof)."""

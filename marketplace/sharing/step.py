@@ -60,8 +60,8 @@ class Step:
         """Whether the caller may do that to a dataset, to all of an organisation, or to all there is."""
         return self.decide(action, dataset).allowed
 
-    def oversees(self, dataset: DatasetAddress) -> bool:
-        """Whether the caller decides on a dataset or audits it."""
+    def oversees(self, dataset: DatasetAddress | str) -> bool:
+        """Whether the caller decides on a dataset, or all of an organisation's, or audits it."""
         return any(self.allows(action, dataset) for action in _OVERSEEING)
 
     def overseen(self, datasets: set[str]) -> set[str]:

@@ -23,6 +23,12 @@ from marketplace.wire.oversight import (
     PersonNamed,
     ReaderDescription,
 )
+from marketplace.wire.policy import (
+    PolicyDifference,
+    PolicyFile,
+    PolicyFinding,
+    PolicyReview,
+)
 from marketplace.wire.rollout import (
     ConfirmationForm,
     CriterionDescription,
@@ -129,6 +135,10 @@ __all__ = [
     "PersonDescription",
     "PersonForm",
     "PersonNamed",
+    "PolicyDifference",
+    "PolicyFile",
+    "PolicyFinding",
+    "PolicyReview",
     "PostcodeDistrict",
     "PreviewDescription",
     "ProblemDetails",
