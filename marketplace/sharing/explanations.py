@@ -70,7 +70,10 @@ def why(
         Environment(now=now, stage=rules.stage(connection, rules.ANY), purpose=about.purpose),
     )
     stopped = of_stopped(connection, told.decision, everywhere=False)
-    return stopped or _with_revocation(connection, told)
+    if stopped is not None:
+        return stopped
+    told = _with_revocation(connection, told)
+    return _with_handling(told) if about.subject.audience > ceiling else told
 
 
 def of_stopped(
@@ -126,6 +129,14 @@ def _with_revocation(connection: Connection, told: Explanation) -> Explanation:
     revoked = f"Its owner revoked it. The reason given: {agreement.end_reason}"
     return msgspec.structs.replace(
         told, sentence=f"{told.sentence} {revoked}", obstacles=(*told.obstacles, revoked)
+    )
+
+
+def _with_handling(told: Explanation) -> Explanation:
+    """Say that the marking of the dataset, and no stage, is what closes it to that audience."""
+    marked = "The dataset is marked HMG USE ONLY, which closes it to all but central government."
+    return msgspec.structs.replace(
+        told, sentence=f"{told.sentence} {marked}", obstacles=(*told.obstacles, marked)
     )
 
 
