@@ -513,6 +513,8 @@ def test_hmg_use_only_blocks_all_beyond_government_from_the_commit_on(
             leave(member)
         assert refused.value.status == 404
         leave(owner)
+    told = owner.why("mhclg.homes", person="member@sheffield.example", project="sheffield_squad")
+    assert "marked HMG USE ONLY" in told.sentence
     assert member.search() == []
     assert [one.handling for one in owner.search()] == ["hmg_use_only"]
 
