@@ -34,7 +34,7 @@ from marketplace.api.downloads import list_files, send_file
 from marketplace.api.lanes import Lane
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
-from marketplace.api.query import run_query
+from marketplace.api.query import Queries, run_query
 from marketplace.api.service import describe_caller, report_health
 from marketplace.api.sharing import (
     approve_request,
@@ -106,11 +106,12 @@ def create_app(marketplace: Marketplace) -> Litestar:
         dependencies={
             "principal": Provide(caller, sync_to_thread=False),
             "marketplace": Provide(lambda: marketplace, sync_to_thread=False),
-            "querying": Provide(lambda: marketplace.querying, sync_to_thread=False),
             "downloads": Provide(lambda: marketplace.downloads, sync_to_thread=False),
             "discovery": Provide(lambda: marketplace.discovery, sync_to_thread=False),
             "sharing": Provide(lambda: marketplace.sharing, sync_to_thread=False),
-            "queries": Provide(lambda: queries, sync_to_thread=False),
+            "queries": Provide(
+                lambda: Queries(marketplace.querying, queries), sync_to_thread=False
+            ),
             "uploads": Provide(lambda: uploads, sync_to_thread=False),
             "transfers": Provide(lambda: transfers, sync_to_thread=False),
         },

@@ -1,10 +1,12 @@
 """SQL in, the rows and columns agreed out, in the format that the caller accepts."""
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from litestar import post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
+from litestar.response.base import ASGIResponse
 
 from access_policies.vocabulary import Action
 from marketplace.api.call import Call, Given, unless_gone
@@ -13,10 +15,44 @@ from marketplace.api.media_types import OFFERS, negotiate
 from marketplace.api.parameters import as_arrow
 from marketplace.api.read_headers import read_headers
 from marketplace.api.result_response import ResultResponse
+from marketplace.delivery import Delivery
 from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.query_messages import Encoding
 from marketplace.identity.principal import Principal
 from marketplace.query import Querying
 from marketplace.wire import QueryRequest
+
+# What a connection takes without waiting for its reader, who then needs no place to be waited for in.
+_AT_ONCE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """The use case, and the lane that it runs in: one dependency, for Litestar starts a task for each
+    of several."""
+
+    querying: Querying
+    lane: Lane
+
+    def answer(
+        self,
+        principal: Principal,
+        asked: QueryRequest,
+        parameters: bytes | None,
+        output: Encoding,
+        cancellation: Cancellation,
+    ) -> tuple[Delivery, bytes | None]:
+        """The result on its way, and all of it where it is small and there. Waits; raises as
+        `Querying.run` and as the result does."""
+        delivery = self.querying.run(
+            principal,
+            asked.sql,
+            output,
+            project=asked.project,
+            parameters=parameters,
+            cancellation=cancellation,
+        )
+        return delivery, delivery.whole(_AT_ONCE)
 
 
 @post(
@@ -37,36 +73,28 @@ from marketplace.wire import QueryRequest
 async def run_query(
     data: JSONBody[QueryRequest],
     request: Call,
-    principal: Given[Principal],
-    querying: Given[Querying],
-    queries: Given[Lane],
-) -> ResultResponse:
-    """Run one SELECT over the tables that the caller may read, and stream the result.
+    queries: Given[Queries],
+) -> ASGIResponse:
+    """Run one SELECT over the tables that the caller may read, and send the result as it is made.
 
     The header Accept chooses Arrow (the default), Parquet, CSV, JSON or JSON lines; with `codecs=lz4`
     or `codecs=zstd` on the media type of Arrow its buffers are packed. A statement with `?` or `$1`
     gets its values from `parameters`. Marketplace-Audit-Entry
     names the record of this read, for which a receipt can be had; Marketplace-Releases lists the
-    releases it reads. A result whose connection ends without the closing chunk is not whole.
+    releases it reads. A result whose connection ends before its Content-Length, or where it has none without
+    the closing chunk, is not whole.
     """
     media_type, output = negotiate(request.headers.get("accept", "*/*"))
+    principal, lane = request.user, queries.lane
+    parameters = as_arrow(data.parameters)
     with ExitStack() as held:
-        held.enter_context(queries.place(principal.person_id))
+        held.enter_context(lane.place(principal.person_id))
         cancellation = Cancellation()
-        running = queries.run(
-            querying.run,
-            principal,
-            data.sql,
-            output,
-            project=data.project,
-            parameters=as_arrow(data.parameters),
-            cancellation=cancellation,
-        )
-        delivery = await unless_gone(request.receive, running, cancellation)
+        answering = lane.run(queries.answer, principal, data, parameters, output, cancellation)
+        delivery, whole = await unless_gone(request.receive, answering, cancellation)
+        headers = read_headers(delivery)
+        if whole is not None:
+            return ASGIResponse(body=whole, media_type=media_type, headers=headers)
         return ResultResponse(
-            delivery,
-            media_type=media_type,
-            headers=read_headers(delivery),
-            lane=queries,
-            held=held.pop_all(),
+            delivery, media_type=media_type, headers=headers, lane=lane, held=held.pop_all()
         )
