@@ -36,7 +36,7 @@ from marketplace.api.oversight import list_changes, list_readable, list_readers
 from marketplace.api.policy import export_policy, lint_policy, review_policy
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
-from marketplace.api.query import preview_table, run_query
+from marketplace.api.query import Queries, preview_table, run_query
 from marketplace.api.rollout import (
     confirm_move,
     describe_rollout,
@@ -156,11 +156,12 @@ def create_app(marketplace: Marketplace) -> Litestar:
         dependencies={
             "principal": Provide(caller, sync_to_thread=False),
             "marketplace": Provide(lambda: marketplace, sync_to_thread=False),
-            "querying": Provide(lambda: marketplace.querying, sync_to_thread=False),
             "downloads": Provide(lambda: marketplace.downloads, sync_to_thread=False),
             "discovery": Provide(lambda: marketplace.discovery, sync_to_thread=False),
             "sharing": Provide(lambda: marketplace.sharing, sync_to_thread=False),
-            "queries": Provide(lambda: queries, sync_to_thread=False),
+            "queries": Provide(
+                lambda: Queries(marketplace.querying, queries), sync_to_thread=False
+            ),
             "uploads": Provide(lambda: uploads, sync_to_thread=False),
             "transfers": Provide(lambda: transfers, sync_to_thread=False),
         },

@@ -66,11 +66,15 @@ class Stream(Protocol):
     """Encoded rows on their way. Iterating raises instead of ending where they are not whole.
 
     `rows` are told at the end. `stop` and `close` may be called by another thread than the one that
-    iterates, which is told the reason of a stop.
+    iterates, which is told the reason of a stop. `size` is how many
+    bytes they are, once all of them are there.
     """
 
     @property
     def rows(self) -> int: ...
+
+    @property
+    def size(self) -> int | None: ...
 
     def __iter__(self) -> Iterator[bytes]: ...
 
@@ -120,6 +124,16 @@ class Delivery:
             raise
         finally:
             self.close()
+
+    def whole(self, most: int) -> bytes | None:
+        """All of the result, and its record closed, where that is at most `most` bytes and there.
+
+        None where it is to be iterated. Raises as iterating does.
+        """
+        size = self._result.size
+        if size is None or size > most:
+            return None
+        return b"".join(self)
 
     def stop_if_ended(self) -> bool:
         """Look whether access still stands, end the result where it does not, and say so.

@@ -182,6 +182,7 @@ class FilePart(Iterator[bytes]):
 
     def __init__(self, path: Path, part: range, rows: int) -> None:
         self.rows = 0
+        self.size = len(part)
         self._promised = rows
         self._left = len(part)
         self._file = path.open("rb", buffering=0)

@@ -1,7 +1,7 @@
 """A call as handlers get it, and how they name what the application gives them."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeAlias, TypeVar
 
 from litestar import Request
@@ -39,17 +39,21 @@ async def until_gone(receive: Receive) -> None:
         pass
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], stop: Cancellation) -> T:
+async def unless_gone(receive: Receive, work: Awaitable[T], stop: Cancellation) -> T:
     """Wait for what the answer begins with, and stop the work where the caller leaves before it."""
-    running = asyncio.ensure_future(work)
-    gone = asyncio.create_task(until_gone(receive))
+    watch = asyncio.create_task(_stop_when_gone(receive, stop))
     try:
-        await asyncio.wait((gone, running), return_when=asyncio.FIRST_COMPLETED)
+        return await work
+    except asyncio.CancelledError:
+        stop.cancel()
+        raise
     finally:
-        gone.cancel()
-        if not running.done():
-            stop.cancel()
-    return await running
+        watch.cancel()
+
+
+async def _stop_when_gone(receive: Receive, stop: Cancellation) -> None:
+    await until_gone(receive)
+    stop.cancel()
 
 
 async def refuse_nul(request: Request[Any, Any, Any]) -> None:

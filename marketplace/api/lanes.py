@@ -39,10 +39,10 @@ class Lane:
         """The patience with the other side of one connection that holds a place."""
         return Pace(stall=self._stall, least=self._least_rate)
 
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Do something that blocks in a thread of this lane. Call it while holding a place."""
         call = partial(work, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def close(self) -> None:
         """Wait until what runs has ended."""

@@ -80,8 +80,7 @@ def _serve(worker: Worker, work: Work, requests: BinaryIO, output: Output) -> No
     while (request := read_request(requests)) is not None:
         try:
             end = work.perform(request, output)
-            output.flush()
-            output.say(FrameKind.END, msgspec.msgpack.encode(end, enc_hook=str))
+            output.end(msgspec.msgpack.encode(end, enc_hook=str))
         except BrokenPipeError:
             return
         except Exception as error:  # noqa: BLE001 -- whatever it is, the parent must be told

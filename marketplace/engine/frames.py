@@ -1,8 +1,9 @@
 """What parent and confined process say to each other over two pipes.
 
 A request is a length and a MessagePack body. An answer is a row of frames: a kind, a length, a
-payload. DATA carries bytes as they are, NOTE something said on the way (progress), and only END
-makes an answer complete: a reader that meets the end of the pipe before it has lost the process.
+payload. DATA carries bytes as they are, LAST the last of them, NOTE something said on the way
+(progress), and only END makes an answer complete: a reader that meets the end of the pipe before it
+has lost the process. LAST and END leave together, so who has read LAST may read on and not wait.
 """
 
 import os
@@ -33,6 +34,7 @@ class FrameKind(IntEnum):
     NOTE = 3
     END = 4
     ERROR = 5
+    LAST = 6
 
 
 class Frame(NamedTuple):
@@ -63,7 +65,7 @@ class Output:
         self._pieces: list[memoryview] = []
         self._pending = 0
         self._bytes = 0
-        self._sent_at = -_MOMENT
+        self._sent_at = -_MOMENT  # nothing of this answer has
         self.closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -71,6 +73,7 @@ class Output:
         view = memoryview(data).cast("B")
         self._pieces.append(view)
         self._pending += len(view)
+        self._bytes += len(view)
         if self._pending >= CHUNK or len(self._pieces) >= _MOST_PIECES:
             self.flush()
         return len(view)
@@ -88,40 +91,52 @@ class Output:
         pieces, self._pieces, self._pending = self._pieces, [], 0
         self._sent_at = monotonic()
         for part in _parts(pieces):
-            size = sum(map(len, part))
-            self._bytes += size
-            self._send(FrameKind.DATA, part, size)
+            self._send(_frame(FrameKind.DATA, part))
 
+    @property
     def taken(self) -> int:
-        """How many bytes have left since this was last asked."""
-        taken, self._bytes = self._bytes, 0
-        self._sent_at = -_MOMENT
-        return taken
+        """How many bytes this answer has been given."""
+        return self._bytes
+
+    def end(self, message: bytes) -> None:
+        """Send what is left, and with it the END that makes the answer complete."""
+        *parts, last = _parts(self._pieces) or [[]]
+        for part in parts:
+            self._send(_frame(FrameKind.DATA, part))
+        left = _frame(FrameKind.LAST, last) if last else []
+        self._send([*left, *_frame(FrameKind.END, [memoryview(message)])])
+        self._begin()
 
     def discard(self) -> None:
         """Forget what has not been sent: the answer has failed."""
-        self._pieces, self._pending, self._bytes = [], 0, 0
-        self._sent_at = -_MOMENT
+        self._begin()
 
     def close(self) -> None:
         """Arrow closes what it has written to; the pipe stays open for the next answer."""
 
     def say(self, kind: FrameKind, message: bytes) -> None:
         """Send a frame of another kind than DATA."""
-        self._send(kind, [memoryview(message)], len(message))
+        self._send(_frame(kind, [memoryview(message)]))
 
     def note(self, message: msgspec.Struct) -> None:
         """Say something on the way."""
         self.say(FrameKind.NOTE, msgspec.msgpack.encode(message))
 
-    def _send(self, kind: FrameKind, pieces: list[memoryview], size: int) -> None:
-        waiting = [memoryview(_HEADER.pack(kind, size)), *pieces]
+    def _begin(self) -> None:
+        self._pieces, self._pending, self._bytes = [], 0, 0
+        self._sent_at = -_MOMENT
+
+    def _send(self, waiting: list[memoryview]) -> None:
         while waiting:
             written = os.writev(self._descriptor, waiting)
             while waiting and written >= len(waiting[0]):
                 written -= len(waiting.pop(0))
             if waiting:
                 waiting[0] = waiting[0][written:]
+
+
+def _frame(kind: FrameKind, pieces: list[memoryview]) -> list[memoryview]:
+    return [memoryview(_HEADER.pack(kind, sum(map(len, pieces)))), *pieces]
 
 
 def _parts(pieces: list[memoryview]) -> list[list[memoryview]]:

@@ -43,6 +43,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _GRACE = 0.5  # seconds in which an interrupt must be heeded; what does not is killed
 _NUMBER = struct.Struct("<I")
+_CARRYING = (FrameKind.DATA, FrameKind.LAST, FrameKind.NOTE)
 
 
 class ConfinedProcess:
@@ -243,7 +244,7 @@ class ConfinedProcess:
 
 
 class Call(Iterator[Frame]):
-    """The answer to one request: DATA and NOTE frames, then `end` is the payload of its END.
+    """The answer to one request: DATA, LAST and NOTE frames, then `end` is the payload of its END.
 
     Raises what the process told, why the call was stopped, or WorkerLost; only an iteration that
     ends without raising was complete. `over` says that the process has ended its answer by itself,
@@ -264,10 +265,10 @@ class Call(Iterator[Frame]):
         WATCH.guard(self)
 
     def __next__(self) -> Frame:
-        """The next DATA or NOTE frame."""
+        """The next DATA, LAST or NOTE frame."""
         if self.end is not None:
             raise StopIteration
-        while (frame := self._receive()).kind in (FrameKind.DATA, FrameKind.NOTE):
+        while (frame := self._receive()).kind in _CARRYING:
             if self._reason is None:
                 return frame
         self.over = True

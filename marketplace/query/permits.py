@@ -13,6 +13,7 @@ from functools import partial
 from time import monotonic
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from access_policies import revision
 from access_policies.decision import Decision
@@ -31,7 +32,7 @@ from marketplace.database import Database
 from marketplace.delivery import Watch
 from marketplace.discovery import unknown
 from marketplace.engine.query.statement import Statement
-from marketplace.errors import Unauthenticated
+from marketplace.errors import AuditUnavailable, Unauthenticated
 from marketplace.identity.principal import Principal
 from marketplace.query.answers import Answers, Moment
 
@@ -56,13 +57,14 @@ class Reading:
 class Permit:
     """Every table of a statement allowed, recorded as `entry` under one policy revision.
 
-    `decided_at` is when, by `time.monotonic`.
+    `since` is when, and `decided_at` the same by `time.monotonic`.
     """
 
     principal: Principal
     action: Action
     readings: tuple[Reading, ...]
     revision: int
+    since: datetime
     decided_at: float
     entry: str
 
@@ -107,6 +109,14 @@ class Permits:
         if isinstance(answer, Problem):
             raise answer
         return answer
+
+    def standing(self) -> tuple[int, datetime]:
+        """The policy revision and the time, as they are now. Raises AuditUnavailable."""
+        try:
+            with self._database.reading() as connection:
+                return revision.read(connection), self._clock()
+        except SQLAlchemyError as error:
+            raise AuditUnavailable("The audit log's database does not answer.") from error
 
     def refuse(self, principal: Principal, sql: str, refusal: Problem) -> None:
         """Record a statement that was refused before any table of it was known.
@@ -189,6 +199,7 @@ class Permits:
             action=action,
             readings=readings,
             revision=recording.revision,
+            since=at.now,
             decided_at=decided_at,
             entry=identifier,
         )

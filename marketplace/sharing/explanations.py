@@ -129,15 +129,11 @@ def why(
     )
     stopped = of_stopped(connection, told.decision, everywhere=False)
     if stopped is not None:
-<<<<<<< HEAD
         return msgspec.structs.replace(stopped, acting=str(about.post))
     told = msgspec.structs.replace(told, acting=str(about.post))
-    return _with_revocation(connection, _with_agreement(connection, told))
-=======
-        return stopped
-    told = _with_revocation(connection, told)
+    told = _with_revocation(connection, _with_agreement(connection, told))
+    ceiling = enforcement.handling_ceiling(connection, dataset)
     return _with_handling(told) if about.subject.audience > ceiling else told
->>>>>>> parties
 
 
 def of_stopped(
@@ -214,21 +210,20 @@ def _with_revocation(connection: Connection, told: Explanation) -> Explanation:
     )
 
 
-<<<<<<< HEAD
 def as_they_are_told(told: Explanation) -> Explanation:
     """An explanation for somebody else than the person whom it is about."""
     if not told.acting:
         return told
     sentence = f"When they act as {told.acting} they would be told: {told.sentence}"
     return msgspec.structs.replace(told, sentence=sentence)
-=======
+
+
 def _with_handling(told: Explanation) -> Explanation:
     """Say that the marking of the dataset, and no stage, is what closes it to that audience."""
     marked = "The dataset is marked HMG USE ONLY, which closes it to all but central government."
     return msgspec.structs.replace(
         told, sentence=f"{told.sentence} {marked}", obstacles=(*told.obstacles, marked)
     )
->>>>>>> parties
 
 
 def of_absence(absence: Unauthenticated) -> Explanation:

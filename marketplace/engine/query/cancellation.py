@@ -34,6 +34,11 @@ class Cancellation:
         if cancelled:
             stop(_stopped())
 
+    def detach(self) -> None:
+        """Say that what was attached is to be stopped no more; what is attached next may be."""
+        with self._guard:
+            self._stop = None
+
     def check(self) -> None:
         """Raise QueryStopped where the work was cancelled."""
         if self._cancelled:

@@ -84,7 +84,7 @@ def _write_arrow(
             rows += batch.num_rows
             for part in _parts(batch):
                 writer.write_batch(part)
-            output.offer()
+            _offer(output, batch)
     return rows
 
 
@@ -96,7 +96,7 @@ def _write_parquet(relation: DuckDBPyRelation, output: Output, most_rows: int | 
         for group in _row_groups(_within(reader, most_rows)):
             rows += group.num_rows
             writer.write_table(group)
-            output.offer()
+            _offer(output, group)
     return rows
 
 
@@ -107,7 +107,7 @@ def _write_csv(relation: DuckDBPyRelation, output: Output, most_rows: int | None
         for batch in _within(reader, most_rows):
             rows += batch.num_rows
             writer.write_batch(batch)
-            output.offer()
+            _offer(output, batch)
     return rows
 
 
@@ -125,7 +125,7 @@ def _write_json(relation: DuckDBPyRelation, output: Output, most_rows: int | Non
             text = ",\n".join(map(_standard_json, part.column(0).to_pylist()))
             output.write((("\n" if rows == 0 else ",\n") + text).encode())
             rows += part.num_rows
-        output.offer()
+        _offer(output, batch)
     output.write(b"\n]}\n")
     return rows
 
@@ -144,8 +144,18 @@ def _write_json_lines(relation: DuckDBPyRelation, output: Output, most_rows: int
             lines = map(_standard_json, part.column(0).to_pylist())
             output.write("".join(f"{line}\n" for line in lines).encode())
         rows += batch.num_rows
-        output.offer()
+        _offer(output, batch)
     return rows
+
+
+def _offer(output: Output, written: Any) -> None:
+    """Let go what is written, unless it is the end, which leaves together with the word that it is.
+
+    DuckDB fills every batch but the last; where it gathers the branches of a UNION ALL one by one,
+    the last of each, whose rows then leave with the next batch.
+    """
+    if written.num_rows >= _ROWS:
+        output.offer()
 
 
 def _distinct(names: list[str]) -> list[str]:

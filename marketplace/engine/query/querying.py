@@ -106,10 +106,9 @@ class QueryWorker:
             values = _values(cursor, message.parameters)
             relation = cursor.sql(_one_statement(message.sql), params=values)
             rows = encode(relation, message.output, output, message.most_rows)
-            output.flush()
             if self._tables is not None:
                 self._tables.note_statement()
-            return Ended(rows=rows, bytes=output.taken())
+            return Ended(rows=rows, bytes=output.taken)
 
     def _describe(self, message: Describe, output: Output) -> Ended:
         with self._cursor() as cursor:
@@ -117,8 +116,7 @@ class QueryWorker:
             if values is None:
                 values = unbound(message.parameters.names)
             write_schema(cursor, cursor.sql(_one_statement(message.sql), params=values), output)
-            output.flush()
-            return Ended(rows=0, bytes=output.taken())
+            return Ended(rows=0, bytes=output.taken)
 
     @contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:

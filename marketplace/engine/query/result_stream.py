@@ -8,7 +8,7 @@ from typing import Self
 import msgspec
 
 from catalogue.errors import Problem
-from marketplace.engine.frames import FrameKind
+from marketplace.engine.frames import Frame, FrameKind
 from marketplace.engine.limits import Limits, ResultLimit
 from marketplace.engine.process import Call
 from marketplace.engine.query.query_messages import Ended
@@ -25,8 +25,9 @@ class ResultStream(Iterator[bytes]):
     had. Raises QueryFailed, QueryTimedOut, QueryTooLarge or WorkerLost. Close it in any case: where
     the result is not at its end this stops the work within half a second, also from another thread.
 
-    The pieces come straight from the worker as long as its reader keeps up. Behind a reader that
-    does not, a thread takes what comes into a spool, so that the worker is free for others.
+    With the last piece comes the proof that it was the last: then the worker is free, and `size` is
+    known. The pieces come straight from the worker as long as its reader keeps up. Behind a reader
+    that does not, a thread takes what comes into a spool, so that the worker is free for others.
     """
 
     def __init__(
@@ -54,13 +55,23 @@ class ResultStream(Iterator[bytes]):
         self._free = threading.Event()
         self._guard = threading.Lock()
         self._reading = threading.RLock()
-        self.rows = 0
+        self._rows = 0
         self.bytes = 0
 
     @property
     def pid(self) -> int:
         """The number of the process that writes the result."""
         return self._worker.pid
+
+    @property
+    def rows(self) -> int:
+        """How many rows the reader has got; told when they have got all of them."""
+        return self._rows if self._finished else 0
+
+    @property
+    def size(self) -> int | None:
+        """The bytes of all of it, once the worker has sent them and proven that they are all."""
+        return self.bytes if self._complete else None
 
     def begin(self) -> Self:
         """Wait for the first bytes, or raise the error in their place."""
@@ -145,16 +156,20 @@ class ResultStream(Iterator[bytes]):
         if self._complete:
             return None
         try:
-            for frame in self._call:
-                if frame.kind is FrameKind.DATA:
-                    self.bytes += len(frame.payload)
-                    self._check_size()
-                    return frame.payload
-            self._end(_decode_end(self._call.end))
+            piece = self._piece()
+            if piece is None or piece.kind is FrameKind.LAST:
+                self._end()
         except BaseException:
             self._release()
             raise
-        self._release()
+        return None if piece is None else piece.payload
+
+    def _piece(self) -> Frame | None:
+        for frame in self._call:
+            if frame.kind in (FrameKind.DATA, FrameKind.LAST):
+                self.bytes += len(frame.payload)
+                self._check_size()
+                return frame
         return None
 
     def _release(self) -> None:
@@ -169,11 +184,15 @@ class ResultStream(Iterator[bytes]):
         self._pool.give_back(self._worker, fit=self._call.over)
         self._free.set()
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self) -> None:
+        for _ in self._call:
+            raise WorkerLost("The worker sent something after the last piece of its result.")
+        ended = _decode_end(self._call.end)
         if ended.bytes != self.bytes:
             raise WorkerLost("The result does not have the bytes that its end says.")
-        self.rows = ended.rows
+        self._rows = ended.rows
         self._complete = True
+        self._release()
 
     def _check_size(self) -> None:
         if self._agreed_bytes is not None and self.bytes > self._agreed_bytes:

@@ -15,7 +15,7 @@ from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Bind, Describe, Run, TableFiles, TableOutline
 from marketplace.engine.query.usage import Usage
 from marketplace.engine.query.view_map import BoundTable, OutlinedTable, ViewMap
-from marketplace.engine.query.waiting_line import WaitingLine
+from marketplace.engine.query.waiting_line import Turn, WaitingLine
 from marketplace.engine.roles import Role
 from marketplace.engine.watch import WATCH
 from marketplace.errors import ServiceBusy, WorkerLost
@@ -135,8 +135,8 @@ class WorkerPool:
         self._spare_count = spares
         self._scratch = scratch
         self._memory = memory
-        self._changed = threading.Condition()
         self._line = WaitingLine(most_waiting)
+        self._guard = self._line.guard
         self._usage = Usage()
         self._turnover = Turnover()
         # Least recently used first, with the memory that each held when it was given back.
@@ -161,7 +161,6 @@ class WorkerPool:
         Raises ServiceBusy where every place is taken, or this caller's half of them, for `patience`
         seconds, or too many wait already; QueryStopped where `cancellation` says so meanwhile.
         """
-        cancellation.attach(self._wake)
         until = monotonic() + patience
         while True:
             worker, place = self._idle_or_place(views, caller, until, cancellation, fresh=fresh)
@@ -177,7 +176,7 @@ class WorkerPool:
     def give_back(self, worker: BoundWorker, *, fit: bool) -> None:
         """Keep a worker that may be asked again, end any other."""
         memory = worker.own_memory()
-        with self._changed:
+        with self._guard:
             place = self._busy.pop(worker, None)
             if place is not None:
                 self._turnover.note(monotonic() - place.since)
@@ -185,7 +184,7 @@ class WorkerPool:
             kept = fit and not self._closed
             if kept:
                 self._idle[worker] = memory
-            self._changed.notify_all()
+            self._call_next()
         if not kept:
             worker.close()
 
@@ -196,7 +195,7 @@ class WorkerPool:
         any, and idle ones that were not used for longest end while all hold too much memory.
         """
         ended = []
-        with self._changed:
+        with self._guard:
             for worker, place in self._busy.items():
                 self._usage.note(place.caller, worker.overspent())
                 if self._must_yield(place.caller):
@@ -213,7 +212,7 @@ class WorkerPool:
 
     def refill(self) -> None:
         """Start spares until there are as many as there should be."""
-        with self._changed:
+        with self._guard:
             missing = self._spare_count - len(self._spares) - self._starting
             missing = 0 if self._closed else max(missing, 0)
             self._starting += missing
@@ -221,17 +220,18 @@ class WorkerPool:
             try:
                 self._keep_spare(self._start_spare())
             finally:
-                with self._changed:
+                with self._guard:
                     self._starting -= 1
 
     def close(self) -> None:
         """End every process, whether it is busy or not."""
-        with self._changed:
+        with self._guard:
             self._closed = True
             ended: list[BoundWorker | ConfinedProcess] = [*self._idle, *self._busy, *self._spares]
             self._idle.clear()
             self._spares.clear()
-            self._changed.notify_all()
+            for turn in self._line:
+                turn.call()
         for process in ended:
             process.close()
 
@@ -245,21 +245,24 @@ class WorkerPool:
         fresh: bool,
     ) -> tuple[BoundWorker | None, Place]:
         """An idle worker of this map, or None and a place for one that is to be bound."""
-        with self._changed:
-            self._usage.ask(caller)
-            self._await_turn(caller, until, cancellation)
-            place = Place(caller, monotonic(), yields=self._must_yield(caller))
-            worker = self._idle_on(views, yields=place.yields)
-            if worker is None or fresh:
-                self._binding.append(place)
-                return None, place
-            worker.begin_account()
-            if place.yields:
-                worker.yield_to_others()
-            del self._idle[worker]
-            self._busy[worker] = place
-            WATCH.guard(self)
-            return worker, place
+        with self._guard:
+            try:
+                self._usage.ask(caller)
+                self._await_turn(caller, until, cancellation)
+                place = Place(caller, monotonic(), yields=self._must_yield(caller))
+                worker = self._idle_on(views, yields=place.yields)
+                if worker is None or fresh:
+                    self._binding.append(place)
+                    return None, place
+                worker.begin_account()
+                if place.yields:
+                    worker.yield_to_others()
+                del self._idle[worker]
+                self._busy[worker] = place
+                WATCH.guard(self)
+                return worker, place
+            finally:
+                self._call_next()  # there may be a place for that one too
 
     def _must_yield(self, caller: str) -> bool:
         return self._usage.of(caller) > _LIGHT and not self._usage.alone(caller)
@@ -275,19 +278,19 @@ class WorkerPool:
         if self._line.full:
             raise self._refusal("As many queries wait for a worker as the service lets wait.")
         turn = self._line.join(caller)
+        cancellation.attach(lambda _: self._wake(turn))
         try:
             while self._line.next(self._may_take, self._held) is not turn:
                 cancellation.check()
                 if self._closed:
                     raise ServiceBusy("The service is about to stop.")
-                if not self._changed.wait(timeout=max(until - monotonic(), 0)) and (
-                    monotonic() >= until
-                ):
+                if monotonic() >= until:
                     raise self._refusal("Every query worker is taken.")
+                turn.wait(max(until - monotonic(), 0))
             cancellation.check()
         finally:
+            cancellation.detach()
             self._line.leave(turn)
-            self._changed.notify_all()
 
     def _refusal(self, detail: str) -> ServiceBusy:
         return busy(detail, self._turnover.wait(len(self._line), self._places))
@@ -299,9 +302,15 @@ class WorkerPool:
     def _held(self, caller: str) -> int:
         return sum(place.caller == caller for place in (*self._busy.values(), *self._binding))
 
-    def _wake(self, _: Problem) -> None:
-        with self._changed:
-            self._changed.notify_all()
+    def _wake(self, turn: Turn) -> None:
+        with self._guard:
+            turn.call()
+
+    def _call_next(self) -> None:
+        """Wake the one query whose turn it is; to be asked after whatever may have made it so."""
+        turn = self._line.next(self._may_take, self._held)
+        if turn is not None:
+            turn.call()
 
     def _bind(self, views: ViewMap, place: Place, cancellation: Cancellation) -> BoundWorker:
         worker = None
@@ -311,13 +320,13 @@ class WorkerPool:
             except WorkerLost:  # the kernel may kill a spare at any moment until it is bound
                 worker = self._bound(self._start_spare(), views, place, cancellation)
         finally:
-            with self._changed:
+            with self._guard:
                 self._binding.remove(place)
                 if worker is not None:
                     worker.begin_account()
                     self._busy[worker] = place
                     WATCH.guard(self)
-                self._changed.notify_all()
+                self._call_next()
         return worker
 
     def _bound(
@@ -333,7 +342,7 @@ class WorkerPool:
             worker.close()
             raise
         finally:
-            cancellation.attach(self._wake)
+            cancellation.detach()
         return worker
 
     def _take_spare(self, place: Place) -> ConfinedProcess:
@@ -342,7 +351,7 @@ class WorkerPool:
         Who must yield to others takes none from them, and so starts no other in its place.
         """
         while not place.yields:
-            with self._changed:
+            with self._guard:
                 spare = self._spares.popleft() if self._spares else None
             if spare is None:
                 return self._start_spare()
@@ -352,7 +361,7 @@ class WorkerPool:
         return self._start_spare()
 
     def _keep_spare(self, spare: ConfinedProcess) -> None:
-        with self._changed:
+        with self._guard:
             if not self._closed:
                 self._spares.append(spare)
                 return

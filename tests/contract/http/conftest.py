@@ -31,12 +31,16 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 class ScriptedDelivery:
-    """Gives its chunks, then ends, raises, or waits until it is closed."""
+    """Gives its chunks, then ends, raises, or waits until it is closed; or is there at once, whole."""
 
     entry = "e" * 32
 
     def __init__(
-        self, *chunks: bytes, then: BaseException | None = None, wait: bool = False
+        self,
+        *chunks: bytes,
+        then: BaseException | None = None,
+        wait: bool = False,
+        at_once: bool = False,
     ) -> None:
         self.releases = {"mhclg.homes": 3}
         self.closed = Event()
@@ -44,6 +48,13 @@ class ScriptedDelivery:
         self._chunks = chunks
         self._then = then
         self._wait = wait
+        self._at_once = at_once
+
+    def whole(self, most: int) -> bytes | None:
+        if not self._at_once:
+            return None
+        self.close()
+        return b"".join(self._chunks)
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._chunks

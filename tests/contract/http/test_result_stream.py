@@ -57,6 +57,16 @@ def test_a_whole_result_ends_with_the_closing_chunk(service: Any, delivery: Any)
     assert service.querying.answer.closed.wait(15)
 
 
+def test_a_result_that_is_there_at_once_says_its_length(service: Any, delivery: Any) -> None:
+    service.querying.answer = delivery(b"abc", b"de", at_once=True)
+    head, _, body = service.exchange(query(service.token)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"\r\ncontent-length: 5\r\n" in head.lower()
+    assert b"chunked" not in head.lower()
+    assert b"\r\nmarketplace-audit-entry: " in head.lower()
+    assert body == b"abcde"
+
+
 @pytest.mark.parametrize("accept", ACCEPTS)
 def test_a_result_that_fails_after_its_first_byte_has_no_closing_chunk(
     service: Any, delivery: Any, accept: str

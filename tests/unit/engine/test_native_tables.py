@@ -108,7 +108,9 @@ class Worker:
             reader = Thread(target=receive)
             reader.start()
             try:
-                self.inside.perform(msgspec.msgpack.encode(request), Output(writing))
+                output = Output(writing)
+                self.inside.perform(msgspec.msgpack.encode(request), output)
+                output.flush()
             except Problem as problem:
                 return problem.detail
             finally:

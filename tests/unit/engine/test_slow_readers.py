@@ -112,3 +112,22 @@ def test_a_spool_gives_what_it_took_however_small_it_is(tmp_path: Path) -> None:
     spool.leave()
 
     assert found == b"".join(pieces)
+
+
+def test_a_small_result_has_freed_its_worker_before_it_is_read(one_place: QueryWorkers) -> None:
+    unread = one_place.run((), "SELECT 42 AS answer", CSV)
+    assert unread.size == len(b'"answer"\n42\n')
+    with one_place.run((), "SELECT 1", CSV) as other:
+        assert other.pid == unread.pid
+        assert b"".join(other)
+
+    assert unread.rows == 0
+    assert b"".join(unread) == b'"answer"\n42\n'
+    assert unread.rows == 1
+
+
+def test_how_large_a_result_is_shows_only_when_all_of_it_has_come(one_place: QueryWorkers) -> None:
+    with one_place.run((), LARGE, CSV) as result:
+        assert result.size is None
+        received = sum(map(len, result))
+        assert result.size == received

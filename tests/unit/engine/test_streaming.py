@@ -1,5 +1,6 @@
 """A result leaves as it is made, in pieces of bounded size, whatever its rows are like."""
 
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from marketplace.engine.frames import FrameKind, Output
-from marketplace.engine.query.encode import encode
+from marketplace.engine.frames import Frame, FrameKind, Output, read_frame
+from marketplace.engine.query.encode import _ROWS, encode
 from marketplace.engine.query.query_messages import Compression, Encoding, OutputFormat
 
 STREAMED = [
@@ -29,8 +30,9 @@ class Sink(Output):
         super().__init__(-1)
         self.sent: list[bytes] = []
 
-    def _send(self, kind: FrameKind, pieces: list[memoryview], size: int) -> None:
-        assert kind is FrameKind.DATA
+    def _send(self, waiting: list[memoryview]) -> None:
+        header, *pieces = waiting
+        assert header[0] == FrameKind.DATA
         self.sent.append(b"".join(pieces))
 
 
@@ -52,7 +54,7 @@ class Relation:
         return pa.RecordBatchReader.from_batches(schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        yield pa.record_batch({"text": ['{"first": 1}']})
+        yield pa.record_batch({"text": ['{"first": 1}'] * _ROWS})
         self.sent_before_the_second = list(self._sink.sent)
         yield pa.record_batch({"text": ['{"second": 2}']})
 
@@ -84,8 +86,7 @@ def test_an_answer_after_another_leaves_its_first_rows_at_once_too() -> None:
         relation = Relation(sink)
         encode(relation, Encoding(OutputFormat.CSV), sink)  # type: ignore[arg-type]
         assert relation.sent_before_the_second
-        sink.flush()
-        sink.taken()
+        sink.discard()
 
 
 def test_a_row_group_of_wide_rows_is_bounded_by_bytes() -> None:
@@ -114,3 +115,20 @@ def test_no_frame_is_larger_than_a_mebibyte(encoding: Encoding) -> None:
     encode(duckdb.sql("SELECT repeat('wide', 3000) AS t FROM range(1000)"), encoding, sink)
     sink.flush()
     assert max(map(len, sink.sent)) <= 1024**2
+
+
+def test_a_small_result_and_its_end_leave_together() -> None:
+    reading, writing = os.pipe()
+    output = Output(writing)
+    encode(duckdb.sql("SELECT 42 AS answer"), Encoding(OutputFormat.CSV), output)
+    assert output.taken == len(b'"answer"\n42\n')
+    os.set_blocking(reading, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reading, 1)
+    output.end(b"the end")
+    assert output.taken == 0
+    os.close(writing)
+    with os.fdopen(reading, "rb") as source:
+        assert read_frame(source) == Frame(FrameKind.LAST, b'"answer"\n42\n')
+        assert read_frame(source) == Frame(FrameKind.END, b"the end")
+        assert read_frame(source) is None

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ from marketplace.engine.limits import Limits
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.waiting_line import WaitingLine
+from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import QueryStopped, ServiceBusy
 
@@ -106,3 +107,51 @@ def test_a_query_that_is_cancelled_while_it_waits_leaves_the_line(
                 waiting.result(timeout=20)
         with workers.run((), "SELECT 1", CSV) as after:
             assert b"".join(after)
+
+
+def test_everybody_in_the_line_is_served_whoever_frees_a_place(
+    limits: Limits, tmp_path: Path
+) -> None:
+    """A turn that nobody calls would wait for all of its patience, and then be refused."""
+
+    def ask(caller: str) -> bytes:
+        return b"".join(workers.run((), f"SELECT '{caller}' AS who", CSV, caller=caller))
+
+    callers = [f"caller {number % 12}" for number in range(240)]
+    with pool(limits, tmp_path, places=3) as workers, ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(ask, callers, timeout=50))
+
+    assert answers == [f'"who"\n"{caller}"\n'.encode() for caller in callers]
+
+
+def test_who_waits_is_told_when_the_service_stops(limits: Limits, tmp_path: Path) -> None:
+    cancellation = NotedCancellation()
+    with (
+        ThreadPoolExecutor(1) as threads,
+        pool(limits, tmp_path) as workers,
+        workers.run((), LARGE, CSV),
+    ):
+        waiting = threads.submit(workers.run, (), "SELECT 1", CSV, cancellation=cancellation)
+        assert cancellation.waiting.wait(20)
+        workers.close()
+        with pytest.raises(ServiceBusy, match="about to stop"):
+            waiting.result(timeout=20)
+
+
+def test_places_that_come_free_together_are_all_handed_on(limits: Limits, tmp_path: Path) -> None:
+    pool = WorkerPool(limits, places=2, spares=0, scratch=tmp_path, memory=1024**3, most_waiting=9)
+
+    def take(caller: str, cancellation: Cancellation) -> BoundWorker:
+        return pool.take((), caller, patience=60.0, cancellation=cancellation)
+
+    with closing(pool), ThreadPoolExecutor(2) as threads:
+        busy = [take(caller, Cancellation()) for caller in "ab"]
+        waiting = []
+        for caller in "cd":
+            joined = NotedCancellation()
+            waiting.append(threads.submit(take, caller, joined))
+            assert joined.waiting.wait(20)
+        with pool._guard:  # so that nobody takes the one place before the other is free
+            for worker in busy:
+                pool.give_back(worker, fit=True)
+        assert {served.result(timeout=20) for served in waiting} == set(busy)
