@@ -347,14 +347,15 @@ def perform(
     write: Sequence[Path],
     limits: Limits,
     scratch: Path,
+    process: ConfinedProcess | None = None,
     on_note: Callable[[bytes], None] = lambda _: None,
 ) -> bytes:
     """Do one piece of work in a process of its own, and return the payload of its END.
 
-    `on_note` is given each NOTE. Raises what the process told, QueryTimedOut, QueryTooLarge,
+    `process` is one of that role that was started before; it is closed here. `on_note` is given each NOTE. Raises what the process told, QueryTimedOut, QueryTooLarge,
     WorkerLost or ConfinementMissing. An exception from `on_note` kills the process.
     """
-    process = ConfinedProcess.start(role, limits, scratch=scratch)
+    process = process or ConfinedProcess.start(role, limits, scratch=scratch)
     try:
         process.warm()
         process.confine(read=read, write=write)
