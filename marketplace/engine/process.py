@@ -89,7 +89,6 @@ class ConfinedProcess:
             stderr=said,
             cwd=private,
             env=_environment(private),
-            bufsize=CHUNK,
             pipesize=CHUNK,
         )
         os.close(heard)
