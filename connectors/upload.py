@@ -52,13 +52,14 @@ class Spool:
             with contextlib.suppress(OSError):
                 self._stream.close()
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, *chunks: bytes) -> None:
         """Take the next bytes. Raises SourceTooLarge, and StoreUnavailable where the disk is full."""
-        self._received += len(chunk)
-        self._check(self._received)
-        self._digest.update(chunk)
-        with disk_errors(_REFUSED):
-            self._stream.write(chunk)
+        for chunk in chunks:
+            self._received += len(chunk)
+            self._check(self._received)
+            self._digest.update(chunk)
+            with disk_errors(_REFUSED):
+                self._stream.write(chunk)
 
     def finish(self) -> Fetched:
         """The whole file. Raises SourceInterrupted where another length was announced."""

@@ -71,6 +71,7 @@ class Marketplace:
     def close(self) -> None:
         """Stop the workers, give every entry its place in the log, and let database and files go."""
         self.workers.close()
+        self.publishing.close()
         self.extracts.close()
         self.preparation.close()
         self.audit.close()

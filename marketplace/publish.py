@@ -42,6 +42,8 @@ from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.engine.ingest.ingest import Ingested, IngestOptions, Progress, ingest
 from marketplace.engine.limits import Limits
+from marketplace.engine.roles import Role
+from marketplace.engine.spare import Spare
 from marketplace.engine.written_file import WrittenFile
 from marketplace.errors import ServiceBusy
 from marketplace.identity.principal import Principal
@@ -120,14 +122,27 @@ class Publishing:
         self._decision_point = decision_point
         self._store = store
         self._limits = limits
+        self._reader = Spare(Role.INGEST, limits, scratch=scratch)
         self._scratch = scratch
         self._clock = clock
         self._on_released = on_released
         # Each ingest may use all the memory of its limits, so only so many run at once.
         self._places = BoundedSemaphore(at_once)
 
-    def check(self, principal: Principal, address: TableAddress) -> None:
-        """Raise AccessDenied unless the caller may publish there; ask before taking a file in."""
+    def expect(self, principal: Principal, address: TableAddress) -> None:
+        """Make ready for a file that begins to come. Raises AccessDenied unless it may be published.
+
+        The process that will read it starts meanwhile; one for all files that are on their way, so
+        that who sends slowly holds no more than that.
+        """
+        self._check(principal, address)
+        self._reader.start()
+
+    def close(self) -> None:
+        """Stop the process that waits for a file."""
+        self._reader.close()
+
+    def _check(self, principal: Principal, address: TableAddress) -> None:
         dataset = address.dataset_address
         with self._database.writing() as connection:
             decision = self._decide(connection, principal, dataset)
@@ -174,6 +189,7 @@ class Publishing:
                     options=options or IngestOptions(),
                     limits=self._limits,
                     progress=progress,
+                    spare=self._reader,
                 )
                 _refuse_the_same_again(publish, ingested)
                 release = self._store_and_commit(publish, ingested)
@@ -204,7 +220,7 @@ class Publishing:
         parent: int | None,
     ) -> _Publish:
         details.classification.check_taken()
-        self.check(principal, address)
+        self._check(principal, address)
         dataset = address.dataset_address
         with self._database.reading() as connection:
             before = releases.latest(connection, dataset)

@@ -1,7 +1,8 @@
 """A publisher's file in, a release out: the body of the call is the file itself, read as a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from email.message import Message
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -33,6 +34,7 @@ from marketplace.wire import PublishedRelease
 
 # Small pieces from the socket are gathered, so that a large file costs few changes of thread.
 _BLOCK_BYTES = 1024 * 1024
+_Block = list[bytes]
 
 # Lines and releases have smaller numbers; it is also the largest that every database knows.
 _LARGEST_NUMBER = 2**31 - 1
@@ -173,7 +175,7 @@ async def publish_release(
         return published_release(published)
 
     with uploads.place(principal.person_id):
-        await asyncio.to_thread(marketplace.publishing.check, principal, address)
+        await asyncio.to_thread(marketplace.publishing.expect, principal, address)
         settings = marketplace.settings
         pace = Pace(stall=settings.upload_stall, least=settings.least_rate)
         return await uploads.run(publish, await _received(request, spool, uploads, pace))
@@ -185,21 +187,35 @@ async def _received(request: Call, spool: Spool, uploads: Lane, pace: Pace) -> F
     Raises SourceInterrupted where nothing comes, or too little, or the connection ends.
     """
     with spool:
-        async for block in _blocks(request, pace):
-            await uploads.run(spool.write, block)
+        async with aclosing(_one_ahead(_blocks(request, pace))) as blocks:
+            async for pieces in blocks:
+                await uploads.run(spool.write, *pieces)
         return await uploads.run(spool.finish)
 
 
-async def _blocks(request: Call, pace: Pace) -> AsyncIterator[bytes]:
+async def _one_ahead(blocks: AsyncIterator[_Block]) -> AsyncGenerator[_Block]:
+    """The blocks, each of them awaited while the one before it is dealt with."""
+    coming = asyncio.ensure_future(anext(blocks, None))
+    try:
+        while (block := await coming) is not None:
+            coming = asyncio.ensure_future(anext(blocks, None))
+            yield block
+    finally:
+        coming.cancel()
+
+
+async def _blocks(request: Call, pace: Pace) -> AsyncIterator[_Block]:
     pieces = request.stream()
-    block = bytearray()
+    block: _Block = []
+    size = 0
     while (piece := await _next_piece(pieces, pace)) is not None:
         pace.moved(len(piece))
-        block += piece
-        if len(block) >= _BLOCK_BYTES:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block)
+        block.append(piece)
+        size += len(piece)
+        if size >= _BLOCK_BYTES:
+            yield block
+            block, size = [], 0
+    yield block
 
 
 async def _next_piece(pieces: AsyncIterator[bytes], pace: Pace) -> bytes | None:

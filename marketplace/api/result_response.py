@@ -16,6 +16,10 @@ _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_SECONDS = 0.5
 
+# The server buffers what the kernel does not take at once, and that still reaches a reader whose
+# access ends meanwhile.
+_MOST_BYTES_AT_ONCE = 1024**2
+
 
 class Deliverable(Protocol):
     """An encoded result on its way. Iterating raises instead of ending where it is not whole.
@@ -84,8 +88,9 @@ class ResultResponse(ASGIResponse):
         pace = self._lane.pace()
         try:
             while (chunk := await self._lane.run(next, chunks, None)) is not None:
-                sent = send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await pace.wait(sent, size=len(chunk))
+                for part in _parts(chunk):
+                    sent = send({"type": "http.response.body", "body": part, "more_body": True})
+                    await pace.wait(sent, size=len(part))
         except Exception as error:  # noqa: BLE001 - whatever it was, the result is not whole
             _log.warning("A result was cut: %s", type(error).__name__)
             return
@@ -108,3 +113,8 @@ class ResultResponse(ASGIResponse):
     async def _stop_when_gone(self, receive: Receive) -> None:
         await until_gone(receive)
         await self._lane.run(self._delivery.close)
+
+
+def _parts(chunk: bytes) -> Iterator[bytes]:
+    for start in range(0, len(chunk), _MOST_BYTES_AT_ONCE):
+        yield chunk[start : start + _MOST_BYTES_AT_ONCE]

@@ -19,7 +19,7 @@ from catalogue.errors import Problem
 from marketplace import errors
 
 CHUNK = 1024 * 1024
-_FRAME_LIMIT = 8 * CHUNK
+_FRAME_LIMIT = 8 * CHUNK  # holds nearly every batch of an Arrow result whole
 _HEADER = struct.Struct("<BI")
 _LENGTH = struct.Struct("<I")
 _MOST_PIECES = 512
@@ -55,8 +55,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output:
-    """The confined side: collects bytes into DATA frames of about a mebibyte.
+    """The confined side: collects bytes into DATA frames of a mebibyte to eight.
 
+    A frame ends where the writer offers what it has written, after a batch of rows, so a reader of
+    Arrow finds each batch in one piece. Frames that cut batches cost it a copy of everything.
     File-like, so that Arrow writes into it; what it is given must not be changed afterwards.
     """
 
@@ -74,16 +76,17 @@ class Output:
         self._pieces.append(view)
         self._pending += len(view)
         self._bytes += len(view)
-        if self._pending >= CHUNK or len(self._pieces) >= _MOST_PIECES:
+        if self._pending >= _FRAME_LIMIT or len(self._pieces) >= _MOST_PIECES:
             self.flush()
         return len(view)
 
     def offer(self) -> None:
-        """What has come together is of use by itself: it leaves, unless some left a moment ago.
+        """What has come together is of use by itself: it leaves, unless it is little and some left
+        a moment ago.
 
         The first of an answer leaves at once, however long the next takes.
         """
-        if monotonic() - self._sent_at >= _MOMENT:
+        if self._pending >= CHUNK or monotonic() - self._sent_at >= _MOMENT:
             self.flush()
 
     def flush(self) -> None:
@@ -140,14 +143,14 @@ def _frame(kind: FrameKind, pieces: list[memoryview]) -> list[memoryview]:
 
 
 def _parts(pieces: list[memoryview]) -> list[list[memoryview]]:
-    """Group pieces into frames of at most CHUNK bytes, cutting the large ones."""
+    """Group pieces into frames of bounded bytes, cutting the large ones."""
     parts: list[list[memoryview]] = []
     room = 0
     for piece in pieces:
         while piece:
             if room == 0:
                 parts.append([])
-                room = CHUNK
+                room = _FRAME_LIMIT
             parts[-1].append(piece[:room])
             taken = len(parts[-1][-1])
             piece = piece[taken:]

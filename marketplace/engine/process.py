@@ -43,6 +43,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _GRACE = 0.5  # seconds in which an interrupt must be heeded; what does not is killed
 _NUMBER = struct.Struct("<I")
+_LONGEST_TOLD = 4096  # bytes that the kernel tells of a process at once
 _CARRYING = (FrameKind.DATA, FrameKind.LAST, FrameKind.NOTE)
 
 
@@ -67,6 +68,8 @@ class ConfinedProcess:
         self._said = said
         self._reason: Problem | None = None
         self._requested = 0
+        self._memory_told = _told_of(process.pid, "statm")
+        self._time_told = _told_of(process.pid, "stat")
         self.confinement = ""
 
     @classmethod
@@ -89,7 +92,6 @@ class ConfinedProcess:
             stderr=said,
             cwd=private,
             env=_environment(private),
-            bufsize=CHUNK,
             pipesize=CHUNK,
         )
         os.close(heard)
@@ -119,18 +121,19 @@ class ConfinedProcess:
     def _pages(self) -> tuple[int, int]:
         """How many pages it holds, and how many of those are of files."""
         try:
-            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
-        except OSError:
+            fields = os.pread(self._memory_told.fileno(), _LONGEST_TOLD, 0).split()
+            return int(fields[1]), int(fields[2])
+        except (OSError, ValueError, IndexError):  # gone, or closed by another thread
             return 0, 0
-        return (int(fields[1]), int(fields[2])) if len(fields) > 2 else (0, 0)
 
     def processor_seconds(self) -> float:
         """How long it has had a processor, on all threads together; 0 once it is gone."""
         try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
+            told = os.pread(self._time_told.fileno(), _LONGEST_TOLD, 0)
+            fields = told.rpartition(b")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+        except (OSError, ValueError, IndexError):  # gone, or closed by another thread
             return 0.0
-        return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 
     def yield_to_others(self) -> None:
         """Let it have the processors that nobody else wants, for good: who may lower the priority of
@@ -196,9 +199,16 @@ class ConfinedProcess:
         """Kill it, and remove its private folder."""
         self.stop(WorkerLost("The stream was closed before its end."))
         self._process.wait()
-        for pipe in (self._requests, self._answers, self._interrupts, self._said):
+        for file in (
+            self._requests,
+            self._answers,
+            self._interrupts,
+            self._said,
+            self._memory_told,
+            self._time_told,
+        ):
             with suppress(OSError):  # a request that was never read
-                pipe.close()
+                file.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def interrupt(self, number: int) -> None:
@@ -347,14 +357,15 @@ def perform(
     write: Sequence[Path],
     limits: Limits,
     scratch: Path,
+    process: ConfinedProcess | None = None,
     on_note: Callable[[bytes], None] = lambda _: None,
 ) -> bytes:
     """Do one piece of work in a process of its own, and return the payload of its END.
 
-    `on_note` is given each NOTE. Raises what the process told, QueryTimedOut, QueryTooLarge,
+    `process` is one of that role that was started before; it is closed here. `on_note` is given each NOTE. Raises what the process told, QueryTimedOut, QueryTooLarge,
     WorkerLost or ConfinementMissing. An exception from `on_note` kills the process.
     """
-    process = ConfinedProcess.start(role, limits, scratch=scratch)
+    process = process or ConfinedProcess.start(role, limits, scratch=scratch)
     try:
         process.warm()
         process.confine(read=read, write=write)
@@ -376,6 +387,11 @@ def problem_in(frame: Frame) -> Problem:
     if failure.where:
         _log.error("A confined process failed: %s", failure.where[:2000])
     return problem_of(failure)
+
+
+def _told_of(pid: int, what: str) -> IO[bytes]:
+    """What the kernel tells of a process, open because it is read several times for each query."""
+    return open(f"/proc/{pid}/{what}", "rb", buffering=0)  # noqa: PTH123 -- a descriptor
 
 
 def _environment(private: Path) -> dict[str, str]:

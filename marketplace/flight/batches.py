@@ -33,6 +33,10 @@ class Batches:
             yield from parts(batch)
         self._source.finish()
 
+    def table(self) -> pa.Table:
+        """All of them together."""
+        return pa.Table.from_batches(list(self), self.schema)
+
     def _next(self) -> pa.RecordBatch | None:
         with _reading():
             try:

@@ -30,6 +30,7 @@ class _Running:
 
     def __init__(self, context: Any, work: Watched) -> None:
         self.work = work
+        self.looked_past = False
         self._context = context
         self._guard = Lock()
 
@@ -43,7 +44,11 @@ class _Running:
 
 
 class Watch:
-    """Looks at what runs, four times a second, from `start` to `close`."""
+    """Looks at what runs, four times a second, from `start` to `close`.
+
+    A call is first looked at when it has run for a look's time: most are over by then, and gRPC
+    takes long to say whether a client left.
+    """
 
     def __init__(self) -> None:
         self._running: set[_Running] = set()
@@ -90,7 +95,9 @@ class Watch:
                     _log.exception("A running call could not be looked at")
 
     def _look_at(self, running: _Running) -> None:
-        if running.cancelled():
+        if not running.looked_past:
+            running.looked_past = True
+        elif running.cancelled():
             running.work.cancel()
         else:
             running.work.check()

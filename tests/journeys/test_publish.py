@@ -7,7 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 from access_policies.vocabulary import Audience
 from catalogue import releases
-from catalogue.address import DatasetAddress
+from catalogue.address import DatasetAddress, TableAddress
 from catalogue.dataset import Release
 from catalogue.errors import (
     ContractBroken,
@@ -166,6 +166,18 @@ def test_more_files_at_once_than_the_service_reads_are_asked_to_come_again(
         with pytest.raises(ServiceBusy):
             world.publish()
     assert world.publish().release.number == 1
+
+
+def test_the_process_that_reads_a_file_starts_while_the_file_comes(world) -> None:
+    publishing, scratch = world.marketplace.publishing, world.marketplace.scratch.path
+    with pytest.raises(AccessDenied):
+        publishing.expect(world.member, TableAddress.parse("mhclg.homes"))
+    assert list(scratch.glob("ingest-*")) == []
+    for _ in range(3):
+        publishing.expect(world.publisher, TableAddress.parse("mhclg.homes"))
+    [waiting] = scratch.glob("ingest-*")
+    assert world.publish().release.number == 1
+    assert not waiting.exists()
 
 
 def test_a_release_its_listing_and_its_record_commit_together_or_not_at_all(

@@ -22,8 +22,8 @@ from marketplace.engine.frames import FrameKind
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import ConfinedProcess
 from marketplace.engine.roles import Role
+from marketplace.engine.spare import Spare, stopping
 from marketplace.engine.written_file import WrittenFile
-from marketplace.errors import WorkerLost
 
 
 class ExtractBuilder:
@@ -34,17 +34,14 @@ class ExtractBuilder:
 
     def __init__(self, limits: Limits, *, scratch: Path) -> None:
         self._limits = limits
-        self._scratch = scratch
+        self._spare = Spare(Role.EXTRACT, limits, scratch=scratch)
         self._guard = Lock()
-        self._spare: ConfinedProcess | None = None
         self._at_work: set[ConfinedProcess] = set()
         self._closed = False
 
     def start(self) -> None:
         """Start the spare process, unless there is one. Returns at once."""
-        with self._guard:
-            if self._spare is None and not self._closed:
-                self._spare = self._process()
+        self._spare.start()
 
     def build(
         self,
@@ -85,26 +82,21 @@ class ExtractBuilder:
 
     def close(self) -> None:
         """Stop the spare process and whatever is being built."""
+        self._spare.close()
         with self._guard:
             self._closed = True
-            spare, self._spare = self._spare, None
             at_work = tuple(self._at_work)
         for process in at_work:
-            process.stop(_stopped())
-        if spare is not None:
-            spare.close()
+            process.stop(stopping())
 
     def _take(self) -> ConfinedProcess:
-        """A process that waits for its work: the spare, or a new one where that is gone."""
-        with self._guard:
-            if self._closed:
-                raise _stopped()
-            spare, self._spare = self._spare, None
-            process = spare if spare is not None and spare.alive else self._process()
-            self._at_work.add(process)
-        if spare is not None and spare is not process:
-            spare.close()
+        """A warm process, which `close` will stop. Raises WorkerLost."""
+        process = self._spare.take()
         try:
+            with self._guard:
+                if self._closed:
+                    raise stopping()
+                self._at_work.add(process)
             process.warm()
         except Problem:
             with self._guard:
@@ -112,13 +104,6 @@ class ExtractBuilder:
             process.close()
             raise
         return process
-
-    def _process(self) -> ConfinedProcess:
-        return ConfinedProcess.start(Role.EXTRACT, self._limits, scratch=self._scratch)
-
-
-def _stopped() -> Problem:
-    return WorkerLost("The service is stopping.", next_step="Try again in a moment.")
 
 
 def _path(kind: type, value: object) -> object:

@@ -197,6 +197,7 @@ def _time(conventions: Conventions) -> str:
 # missing marker; either, dmy and mdy are dates with slashes; a is an area code, t any other text.
 _DATES = frozenset({"iso", "either", "dmy", "mdy", "mon", "mony", "time", "dmytime"})
 _AREA = "a"
+_NO_NUMBER_OR_DATE = "^[a-zA-Z]|^[^0-9]*$"
 _MARKER = "="
 
 
@@ -215,9 +216,9 @@ def kind_of(x: str, conventions: Conventions) -> str:
         WHEN strlen({x}) > {_LONGEST_VALUE} THEN 't'
         WHEN {matches(f"-?{_WHOLE}")} THEN 'n0'
         WHEN lower(trim({x})) IN ({markers}) THEN '{_MARKER}' || trim({x})
-        WHEN NOT regexp_matches({x}, '[0-9]') THEN
-            CASE WHEN {matches("(?i)true|false")} THEN 'b' ELSE 't' END
         WHEN regexp_full_match({x}, '{AREA_CODE}') THEN '{_AREA}'
+        WHEN regexp_matches({x}, '{_NO_NUMBER_OR_DATE}') THEN
+            CASE WHEN {matches("(?i)true|false")} THEN 'b' ELSE 't' END
         WHEN {matches(_number(_WHOLE, f"({_FRACTION % _MOST_SCALE})?", conventions))} THEN 'n' || {decimals}
         WHEN {matches(_number(_LONG, "", conventions))} THEN 'nlong'
         WHEN {matches(_real(conventions))} THEN 'nreal'

@@ -24,6 +24,7 @@ from marketplace.engine.ingest.ingest_job import (
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import perform
 from marketplace.engine.roles import Role
+from marketplace.engine.spare import Spare
 from marketplace.engine.written_file import WrittenFile
 from marketplace.errors import FileUnreadable, QueryTimedOut, QueryTooLarge, WorkerLost
 
@@ -42,12 +43,14 @@ def ingest(
     options: IngestOptions,
     limits: Limits,
     progress: Callable[[Progress], None],
+    spare: Spare | None = None,
 ) -> Ingested:
     """Read `file`, called `name` by its publisher, into Parquet files in the empty folder `into`.
 
     With a contract the table has its columns in its order and types, then any added ones. Raises
     FileUnreadable, ContractBroken (both with `lines`), WorkerLost and ConfinementMissing; what lies
-    in `into` then is to be thrown away. `progress` is called on this thread.
+    in `into` then is to be thrown away. `progress` is called on this thread. `spare` gives the
+    process, of the role INGEST and with the same limits; without, one is started.
     """
     _check_lines(options)
     request = IngestRequest(
@@ -72,6 +75,7 @@ def ingest(
             write=(into,),
             limits=limits,
             scratch=into,
+            process=spare.take() if spare else None,
             on_note=tell,
         )
     except QueryTooLarge:

@@ -19,7 +19,7 @@ from marketplace.errors import QueryTooLarge, WorkerLost
 
 
 class ResultStream(Iterator[bytes]):
-    """The bytes of one encoded result, in pieces of about a mebibyte.
+    """The bytes of one encoded result, in pieces of eight mebibytes at most.
 
     Only an iteration that ends without raising was complete; then `rows` and `bytes` are what it
     had. Raises QueryFailed, QueryTimedOut, QueryTooLarge or WorkerLost. Close it in any case: where

@@ -23,7 +23,7 @@ from marketplace.errors import ServiceBusy, WorkerLost
 _BIND_SECONDS = 30.0
 _SHORT = 0.25  # processor seconds that any query may take before it is a long one
 _LIGHT = 0.1  # of long queries lately, up to which a caller's queries need not yield to others
-_MOST_IDLE = 64  # workers, for each has five files open on both sides
+_MOST_IDLE = 64  # workers, for each has six files open here
 _WEARY = 3, 4  # the share of its memory at which a worker has too little left for another query
 
 

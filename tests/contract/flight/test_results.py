@@ -58,6 +58,13 @@ def test_an_enumeration_arrives_as_the_texts_that_it_stands_for(member) -> None:
     assert member.rows(statement) == [{"e": "a", "l": ["a"]}, {"e": "b", "l": ["b"]}]
 
 
+def test_a_result_without_rows_has_its_columns(member) -> None:
+    info = member.info(sql.CommandStatementQuery(query="SELECT 1 AS n, 'x' AS t WHERE false"))
+    table = member.read(info.endpoints[0].ticket)
+    assert table.num_rows == 0
+    assert table.schema.equals(info.schema, check_metadata=True)
+
+
 def test_wide_rows_come_in_batches_that_every_client_takes(member) -> None:
     # The first rows are small, so that a cut by number alone leaves the last ones too large.
     wide = "SELECT repeat('x', 100 + 3 * range * range) AS text FROM range(400)"

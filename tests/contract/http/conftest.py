@@ -116,7 +116,7 @@ class ScriptedPublishing:
         self.let = Event()
         self.let.set()
 
-    def check(self, principal: Any, address: Any) -> None:
+    def expect(self, principal: Any, address: Any) -> None:
         pass
 
     def publish(self, principal: Any, file: Path, name: str, address: Any, **how: Any) -> Any:

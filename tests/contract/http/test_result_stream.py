@@ -100,6 +100,22 @@ def test_a_result_ends_with_its_access_also_while_its_reader_takes_nothing(
     assert taken < 16 * 1024**2
 
 
+def test_hardly_more_than_the_kernel_holds_reaches_a_reader_whose_access_ended(
+    service: Any, delivery: Any
+) -> None:
+    service.querying.answer = delivery(b"x" * 64 * 1024**2)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        connection.settimeout(20)
+        connection.connect(service.address)
+        connection.sendall(query(service.token))
+        assert connection.recv(1)
+        service.querying.answer.ended.set()
+        assert service.querying.answer.closed.wait(15)
+        taken = sum(map(len, iter(lambda: connection.recv(1024**2), b"")))
+    assert taken < 4 * 1024**2
+
+
 def test_the_work_is_stopped_at_once_when_the_reader_leaves(service: Any, delivery: Any) -> None:
     service.querying.answer = delivery(b"abc", wait=True)
     with socket.create_connection(service.address, timeout=20) as connection:

@@ -268,3 +268,26 @@ def test_a_table_of_several_files_is_one_copy_in_their_order(
         assert worker.inside.fit()
     assert worker.copied == ["hr.people.staff"]
     assert values(worker.answer("FROM hr.people.staff")) == values(before)
+
+
+CHANGING = [
+    "CREATE OR REPLACE VIEW hr.people.staff AS FROM hr.people.staff",
+    "CREATE OR REPLACE VIEW hr.people.staff AS SELECT 1 AS id",
+    "ALTER VIEW hr.people.staff RENAME TO others",
+    "CREATE VIEW hr.people.mine AS SELECT 1 AS id",
+    "DROP VIEW hr.people.staff",
+    "CREATE TABLE hr.people.mine (id INTEGER)",
+    "ATTACH ':memory:' AS mine",
+    "DETACH hr",
+    'ALTER TABLE "native tables".main."hr.people.staff" RENAME COLUMN ward TO mine',
+    'ALTER TABLE "native tables".main."hr.people.staff" RENAME TO mine',
+    'ALTER TABLE "native tables".main."hr.people.staff" ALTER COLUMN id TYPE VARCHAR',
+]
+
+
+@pytest.mark.parametrize("sql", CHANGING)
+def test_a_worker_that_shows_anything_else_is_not_fit(worker: Worker, sql: str) -> None:
+    worker.warm()
+    assert worker.inside.fit()
+    worker.instance.execute(sql)
+    assert not worker.inside.fit()

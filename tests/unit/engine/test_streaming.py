@@ -110,11 +110,11 @@ def test_a_row_group_of_narrow_rows_is_as_large_as_duckdb_writes_it() -> None:
 
 
 @pytest.mark.parametrize("encoding", STREAMED, ids=str)
-def test_no_frame_is_larger_than_a_mebibyte(encoding: Encoding) -> None:
+def test_no_frame_is_larger_than_eight_mebibytes(encoding: Encoding) -> None:
     sink = Sink()
-    encode(duckdb.sql("SELECT repeat('wide', 3000) AS t FROM range(1000)"), encoding, sink)
+    encode(duckdb.sql("SELECT repeat('wide', 10000) AS t FROM range(1000)"), encoding, sink)
     sink.flush()
-    assert max(map(len, sink.sent)) <= 1024**2
+    assert max(map(len, sink.sent)) <= 8 * 1024**2
 
 
 def test_a_small_result_and_its_end_leave_together() -> None:
@@ -132,3 +132,21 @@ def test_a_small_result_and_its_end_leave_together() -> None:
         assert read_frame(source) == Frame(FrameKind.LAST, b'"answer"\n42\n')
         assert read_frame(source) == Frame(FrameKind.END, b"the end")
         assert read_frame(source) is None
+
+
+def test_a_batch_of_more_than_a_mebibyte_is_a_frame_of_its_own() -> None:
+    sink = Sink()
+    wide = "repeat(CAST(i AS VARCHAR), 20)"
+    rows = duckdb.sql(f"SELECT {wide} AS a, {wide} AS b FROM range(100000) t(i)")
+    encode(rows, Encoding(OutputFormat.ARROW), sink)
+    sink.flush()
+    with pa.ipc.open_stream(b"".join(sink.sent)) as reader:
+        schema, batches = reader.schema, list(reader)
+    largest = max(batch.nbytes for batch in batches)
+    assert largest > 1024**2
+    begun = len(schema.serialize())
+    read = [
+        pa.ipc.read_record_batch(pa.py_buffer(frame[begun if n == 0 else 0 :]), schema).num_rows
+        for n, frame in enumerate(sink.sent[: len(batches)])
+    ]
+    assert read == [batch.num_rows for batch in batches]
