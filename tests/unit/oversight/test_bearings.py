@@ -1,0 +1,104 @@
+"""What random stories seldom meet: each thing that bears on reading, by itself."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from access_policies import principals, rules, stages
+from access_policies.history import Point
+from access_policies.rules import Effect
+from access_policies.vocabulary import Audience
+from marketplace.identity import projects
+from marketplace.oversight import reading
+from marketplace.oversight.changes import Cause, Turn, changes
+
+from .conftest import DATASETS, POINT, World, new_world, scope
+
+HOMES = "mhclg.homes"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Ben is in the squad, which may read homes for two days."""
+    with new_world() as made:
+        made.do(lambda world: stages.open_at_once(world.connection, "*", Audience.BUSINESS))
+        made.do(join)
+        made.do(agree)
+        yield made
+
+
+def join(world: World) -> None:
+    projects.add_member(
+        world.connection,
+        project="squad",
+        person=world.people["ben"].id,
+        first_day=world.now.date(),
+    )
+
+
+def agree(world: World) -> None:
+    world.write(
+        "agreement",
+        subject=principals.project("squad"),
+        dataset=HOMES,
+        nbf=rules.epoch(world.now),
+        exp=rules.epoch(world.now + timedelta(days=2)),
+        stage=Audience.LOCAL_GOVERNMENT,
+        obligations=(scope("a"),),
+    )
+
+
+def readers(world: World) -> set[str]:
+    found = reading.who(world.connection, POINT, HOMES, now=world.now)
+    return {reader.person.name for access in found for reader in access.readers}
+
+
+def since(world: World, point: Point) -> list[tuple[Turn, tuple[Cause, ...], list[str]]]:
+    found = changes(world.connection, POINT, point, world.point, DATASETS)
+    return [(one.turn, one.causes, [person.name for person in one.people]) for one in found]
+
+
+def test_a_denial_for_everyone_closes_it_to_those_who_could_read(world: World):
+    assert readers(world) == {"ben"}
+    before = world.point
+    world.do(
+        lambda world: world.write(
+            "denial",
+            subject=principals.EVERYONE,
+            dataset=HOMES,
+            nbf=rules.epoch(world.now),
+            effect=Effect.DENY,
+        )
+    )
+    assert readers(world) == set()
+    assert since(world, before) == [(Turn.LOST, (Cause.DENIAL,), ["ben"])]
+
+
+def test_a_dataset_that_is_closed_is_lost_by_the_stage_alone(world: World):
+    before = world.point
+    world.do(lambda world: stages.open_at_once(world.connection, HOMES, Audience.GOVERNMENT))
+    assert readers(world) == set()
+    assert since(world, before) == [(Turn.LOST, (Cause.STAGE,), ["ben"])]
+
+
+def test_an_end_that_passes_is_lost_by_time_under_the_same_revision(world: World):
+    before = world.point
+    world.now += timedelta(days=2)
+    assert world.point.revision == before.revision
+    assert readers(world) == set()
+    assert since(world, before) == [(Turn.LOST, (Cause.TIME,), ["ben"])]
+
+
+def test_a_rule_for_one_person_reaches_them_in_what_they_act_in(world: World):
+    world.do(
+        lambda world: world.write(
+            "agreement",
+            subject=principals.person(world.people["ben"].id),
+            dataset="mhclg.rents",
+            nbf=rules.epoch(world.now),
+            obligations=(scope("a"),),
+        )
+    )
+    found = reading.who(world.connection, POINT, "mhclg.rents", now=world.now)
+    assert [(one.post.project, len(one.readers)) for one in found] == [("squad", 1)]
