@@ -114,7 +114,7 @@ def write(connection: Connection, rule: Rule) -> None:
         )
     if not missing(connection, (rule,)):
         raise RuleConflict(f"There is already a rule {rule.id}.")
-    connection.execute(insert(table), _row(rule))
+    connection.execute(insert(table), row_of(rule))
 
 
 def missing(connection: Connection, wanted: tuple[Rule, ...]) -> tuple[Rule, ...]:
@@ -193,7 +193,8 @@ def _check_permission(rule: Rule, kind: GrantKind) -> None:
         raise InvalidRule("An agreement or offer says which tables, columns and rows it opens.")
 
 
-def _row(rule: Rule) -> dict[str, object]:
+def row_of(rule: Rule) -> dict[str, object]:
+    """The rule as it lies in the table, by column."""
     row = {name: getattr(rule, name) for name in rule.__struct_fields__}
     row["stage"] = int(rule.stage)
     row["effect"] = rule.effect.value

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from policy_world import FULL, SMALL, PolicySize
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -9,7 +11,7 @@ class Plan:
 
     `scale` is TPC-H's scale factor, `payments` the rows of the CSV file that is published, `samples`
     how many small queries a latency is the median of, `clients` and `seconds` how many ask at the
-    same time and for how long in each round.
+    same time and for how long in each round, `policy` how much stands in the world of many grants.
     """
 
     scale: float = 1
@@ -18,7 +20,8 @@ class Plan:
     samples: int = 200
     clients: int = 16
     seconds: float = 3.0
+    policy: PolicySize = FULL
 
 
-QUICK = Plan(scale=0.01, rounds=1, payments=20_000, samples=5, clients=3, seconds=0.2)
+QUICK = Plan(scale=0.01, rounds=1, payments=20_000, samples=5, clients=3, seconds=0.2, policy=SMALL)
 """A run that only shows that everything is measured; its figures say nothing."""

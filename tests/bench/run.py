@@ -18,6 +18,7 @@ import hostile_neighbour
 import latency
 import publish
 import report
+import rollout_preview
 import throughput
 import tpch
 from figure import Figure
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "throughput": throughput.measure,
     "extract": extract.measure,
     "decision": decision.measure,
+    "rollout": rollout_preview.measure,
     "hostile": hostile_neighbour.measure,
 }
 
