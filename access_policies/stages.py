@@ -6,7 +6,7 @@ of a scope that have begun the one that was written last holds, so that a move t
 gives way to every move that is written after it and begins before it.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from datetime import UTC, datetime
 
 import msgspec
@@ -25,7 +25,7 @@ AT_ONCE = 0
 """`begins` of a move that holds from when it is written, whatever the clock is set to later."""
 
 _FEW = 500
-"""Up to so many scopes are looked up; of more, the moves of all are read."""
+"""Up to so many scopes or waves are looked up by name; of more, all there are is read."""
 
 Waves = tuple[str, ...]
 """The waves of invitations that are in force, by their identifiers, the first one first."""
@@ -71,6 +71,10 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         if self.invited is None or not self.invited.isdisjoint(names):
             return self.stage
         return Audience(self.stage - 1)
+
+
+_MARKETPLACE_UNMOVED = Opening(stage=Audience.GOVERNMENT)
+_DATASET_UNMOVED = Opening(stage=Audience.PUBLIC)
 
 
 def write(connection: Connection, move: Move) -> None:
@@ -132,7 +136,7 @@ def history(
 
 def openings(
     connection: Connection,
-    scopes: Collection[str],
+    scopes: Set[str],
     *,
     now: datetime,
     names: Collection[str] | None = None,
@@ -143,14 +147,23 @@ def openings(
     Where names are given, only whether these are invited is looked up. Where a revision is given,
     as it had been written by then.
     """
-    moves = history(connection, *scopes, at_revision=at_revision)
-    return _opened(connection, scopes, moves, now, names, at_revision)
+    asked = scopes if len(scopes) <= _FEW else ()
+    moved: dict[str, list[Move]] = {}
+    for move in history(connection, *asked, at_revision=at_revision):
+        moved.setdefault(move.scope, []).append(move)
+    unmoved = {
+        scope: _MARKETPLACE_UNMOVED if scope == MARKETPLACE else _DATASET_UNMOVED
+        for scope in scopes
+        if scope not in moved
+    }
+    held = {scope: moves for scope, moves in moved.items() if scope in scopes}
+    return unmoved | _opened(connection, held, now, names, at_revision)
 
 
 def every_opening(connection: Connection, *, now: datetime) -> dict[str, Opening]:
     """How far the marketplace and each dataset that was ever moved are open; as `openings`."""
-    moves = history(connection)
-    return _opened(connection, {MARKETPLACE, *(move.scope for move in moves)}, moves, now)
+    moved = {move.scope for move in history(connection)}
+    return openings(connection, {MARKETPLACE, *moved}, now=now)
 
 
 def holding(moves: Iterable[Move], now: datetime) -> Move | None:
@@ -176,21 +189,16 @@ def reach_of(scope: str, held: Move | None) -> Reach:
     """
     if held is not None:
         return held.reach
-    return Reach(Audience.GOVERNMENT if scope == MARKETPLACE else Audience.PUBLIC)
+    return Reach((_MARKETPLACE_UNMOVED if scope == MARKETPLACE else _DATASET_UNMOVED).stage)
 
 
 def _opened(
     connection: Connection,
-    scopes: Collection[str],
-    moves: tuple[Move, ...],
+    by_scope: Mapping[str, list[Move]],
     now: datetime,
     names: Collection[str] | None = None,
     at_revision: int | None = None,
 ) -> dict[str, Opening]:
-    by_scope: dict[str, list[Move]] = {scope: [] for scope in scopes}
-    for move in moves:
-        if move.scope in by_scope:
-            by_scope[move.scope].append(move)
     reaches = {scope: reach_of(scope, holding(held, now)) for scope, held in by_scope.items()}
     admitted = _admitted(connection, reaches.values(), names, at_revision)
     return {
@@ -213,14 +221,17 @@ def _admitted(
     waves = {wave for reach in reaches for wave in reach.waves or ()}
     if not waves:
         return {}
-    query = select(invitations.c.wave, invitations.c.name).where(invitations.c.wave.in_(waves))
+    query = select(invitations.c.wave, invitations.c.name)
+    if len(waves) <= _FEW:
+        query = query.where(invitations.c.wave.in_(waves))
     if names is not None:
         query = query.where(invitations.c.name.in_(names))
     if at_revision is not None:
         query = query.where(invitations.c.since_revision <= at_revision)
     admitted: dict[str, set[str]] = {wave: set() for wave in waves}
     for wave, name in connection.execute(query):
-        admitted[wave].add(name)
+        if wave in waves:
+            admitted[wave].add(name)
     return {wave: frozenset(held) for wave, held in admitted.items()}
 
 

@@ -59,10 +59,19 @@ def list_proposals(
 ) -> list[ProposalDescription]:
     """List every move that was proposed and how it ended, newest first."""
     found = marketplace.rollout.history(principal)
-    undone = {one.undoes: one.id for one in found if one.undoes is not None and one.revision_made}
-    return [
-        _proposal(one, marketplace.clock, undone_by=undone.get(one.revision_made or 0, ""))
+    undone = {
+        one.undoes: one.id
         for one in found
+        if one.undoes is not None and one.revision_made is not None
+    }
+    made = ((one, one.revision_made) for one in found)
+    return [
+        _proposal(
+            one,
+            marketplace.clock,
+            undone_by="" if revision is None else undone.get(revision, ""),
+        )
+        for one, revision in made
     ]
 
 

@@ -10,6 +10,7 @@ from access_policies.decision_point import DecisionPoint
 from access_policies.stages import MARKETPLACE, Move, Opening, Reach
 from access_policies.vocabulary import Audience
 from catalogue import datasets
+from catalogue.address import DatasetAddress
 from marketplace.errors import InvalidMove
 from marketplace.identity import organisations, projects
 from marketplace.identity.organisations import Organisation
@@ -63,6 +64,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def unmet(self) -> tuple[str, ...]:
         """What speaks against it, in sentences."""
         return tuple(finding.sentence for finding in self.findings if not finding.met)
+
+
+def check_scope(scope: str) -> None:
+    """Raise InvalidAddress for what is neither the whole marketplace nor the address of a dataset."""
+    if scope != MARKETPLACE:
+        DatasetAddress.parse(scope)
 
 
 def resolve(connection: Connection, target: Target, wave: str, *, now: datetime) -> Change:

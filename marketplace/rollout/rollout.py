@@ -27,7 +27,7 @@ from marketplace.identity.tokens import acting_as
 from marketplace.plain_text import is_plain
 from marketplace.rollout import proposals
 from marketplace.rollout.criteria import Threshold
-from marketplace.rollout.plan import Change, Plan, fault_of_name, plan, resolve
+from marketplace.rollout.plan import Change, Plan, check_scope, fault_of_name, plan, resolve
 from marketplace.rollout.proposals import Outcome, Proposal, State, Target
 from marketplace.rollout.situation import Situation, situation_of, waves_of
 from marketplace.rollout.words import of_counts, of_reach, of_scope
@@ -75,8 +75,9 @@ class Rollout:
 
     def preview(self, principal: Principal, target: Target) -> Plan:
         """What a move would do. For operators and auditors. Raises InvalidMove, AccessDenied."""
+        check_scope(target.scope)
         with self._steps.begin(principal) as step:
-            _overseen(step, f"preview:{target.scope[:127]}:{target.stage.name.lower()}")
+            _overseen(step, f"preview:{target.scope}:{target.stage.name.lower()}")
         with self._database.reading() as connection:
             return self._plan(connection, _change_to(target))
 
@@ -88,6 +89,7 @@ class Rollout:
         `override` is the reason for opening the marketplace against unmet exit criteria. Raises
         InvalidMove with a line per finding, AccessDenied.
         """
+        check_scope(target.scope)
         _check_reason(reason)
         with self._planned(principal, _change_to(target)) as (step, planned):
             _check_criteria(planned, override)
@@ -135,6 +137,7 @@ class Rollout:
         closing that is scheduled, it is a proposal that another operator confirms. Raises
         InvalidMove where there is nothing to undo.
         """
+        check_scope(scope)
         _check_reason(reason)
         undoing = _undoing(scope)
         with self._planned(principal, undoing) as (step, planned):
@@ -154,6 +157,7 @@ class Rollout:
         `name` is `organisation:<name>` or `project:<name>`. Two people have set how many places
         there are; one operator says whose they are. Raises InvalidMove, AccessDenied.
         """
+        check_scope(scope)
         _check_reason(reason)
         with self._steps.begin(principal, changes_policy=True) as step:
             step.check_operator()
@@ -162,7 +166,7 @@ class Rollout:
             waves = waves_of(step.connection, reach)
             if not waves:
                 raise InvalidMove(
-                    f"{of_scope(scope[:127])} is not open by invitation.",
+                    f"{of_scope(scope)} is not open by invitation.",
                     next_step="See how it is open with: marketplace rollout.",
                 )
             fault = fault_of_name(step.connection, name, reach.stage)
@@ -264,7 +268,7 @@ def _undoing(scope: str) -> Resolve:
         moves = stages.history(connection, scope)
         if not moves:
             raise InvalidMove(
-                f"{of_scope(scope[:127])} was never moved, so nothing can be undone.",
+                f"{of_scope(scope)} was never moved, so nothing can be undone.",
                 next_step="See the moves with: marketplace rollout history.",
             )
         before = stages.reach_of(scope, stages.holding(moves[:-1], now))

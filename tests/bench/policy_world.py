@@ -159,8 +159,12 @@ def build(world: PolicyWorld, url: str) -> None:
     try:
         database.migrate()
         with database.writing() as connection:
-            revision.advance(connection)
-            stages.open_at_once(connection, rules.ANY, Audience.PUBLIC)
+            move = stages.Move(
+                scope=stages.MARKETPLACE,
+                since_revision=revision.advance(connection),
+                reach=stages.Reach(Audience.PUBLIC),
+            )
+            stages.write(connection, move)
     finally:
         database.close()
     parsed = make_url(url)

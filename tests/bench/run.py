@@ -20,6 +20,7 @@ import latency
 import policy
 import publish
 import report
+import rollout_preview
 import throughput
 import tpch
 from figure import Figure
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[World], list[Figure]]] = {
     "extract": extract.measure,
     "decision": decision.measure,
     "policy": policy.measure,
+    "rollout": rollout_preview.measure,
     "hostile": hostile_neighbour.measure,
     "cancel": cancellation.measure,
 }

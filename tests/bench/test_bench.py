@@ -39,6 +39,8 @@ def test_a_quick_run_compares_every_value_and_leaves_all_figures(tmp_path: Path)
         "extract of 1/300 of lineitem, against COPY",
         "decision and audit of a read, one by one",
         "decision and audit, 64 callers",
+        "rollout preview, one stage on, processor",
+        "rollout preview, all stages, processor",
         "small query beside a hostile neighbour, p95 against alone",
         "publish of a CSV file, speed against COPY",
         "publish, peak memory of service and workers",

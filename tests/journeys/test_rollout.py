@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from access_policies.vocabulary import Action, Audience, Role
 from catalogue.address import DatasetAddress
-from catalogue.errors import UnknownDataset
+from catalogue.errors import InvalidAddress, UnknownDataset
 from marketplace import enforcement
 from marketplace.audit.entries import EntryKind, RecordedEntry, latest
 from marketplace.cli import main
@@ -487,8 +487,23 @@ def test_the_service_refuses_as_the_use_case_does(country: World, acting: Callab
         rollout.preview(MoveTarget(stage="everybody"))
     assert refused.value.status == 400
     with pytest.raises(MarketplaceProblem) as refused:
-        rollout.undo(UndoForm(scope="\ud7ff", reason=WHY))
+        rollout.undo(UndoForm(scope="mhclg.homes", reason=WHY))
     assert refused.value.status == 422
+
+
+@pytest.mark.parametrize("scope", ["a.b\0", "' OR 1=1 --", "", "mhclg", "mhclg.*", "\ud800.x"])
+def test_a_scope_is_the_marketplace_or_a_dataset(country: World, scope: str):
+    rollout, operator = country.marketplace.rollout, country.principal("operator")
+    target = Target(scope=scope, stage=Audience.RESEARCHER)
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: rollout.preview(operator, target),
+        lambda: rollout.propose(operator, target, reason=WHY),
+        lambda: rollout.undo(operator, scope, reason=WHY),
+        lambda: rollout.invite(operator, scope, "organisation:acme", reason=WHY),
+    )
+    for attempt in attempts:
+        with pytest.raises(InvalidAddress):
+            attempt()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, delete, update
 
@@ -230,8 +230,31 @@ thorough = settings(
 )
 
 
+def offer(dataset: str, subject: str = "audience:researcher") -> Rule:
+    return Rule(
+        id=f"{subject} on {dataset}",
+        subject=subject,
+        dataset=dataset,
+        action=Action.QUERY,
+        grant="offer:o",
+        obligations=(SCOPE,),
+    )
+
+
+OPENING: Openings = {"*": Opening(stage=Audience.LOCAL_GOVERNMENT)}
+OPENED: Openings = {"*": Opening(stage=Audience.RESEARCHER)}
+CLOSED: Openings = {"mhclg.housing": Opening(stage=Audience.GOVERNMENT)}
+FOR_A_STUDY: Openings = {
+    "mhclg.housing": Opening(stage=Audience.RESEARCHER, invited=frozenset({"project:study"}))
+}
+
+
 @thorough
 @given(world=worlds(), move=moves())
+# A dataset that is closed further, one that is open to invited names, and rules on more than one.
+@example(world=(offer("mhclg.housing"),), move=("*", OPENING | CLOSED, OPENED | CLOSED))
+@example(world=(offer("mhclg.housing"),), move=("*", OPENING | FOR_A_STUDY, OPENED | FOR_A_STUDY))
+@example(world=(offer("mhclg.*"), offer("*", "project:study")), move=("*", OPENING, OPENED))
 def test_a_preview_is_the_brute_force_answer(
     connection: Connection, world: tuple[Rule, ...], move: tuple[str, Openings, Openings]
 ):
