@@ -176,6 +176,11 @@ def handling_ceiling(connection: Connection, dataset: str) -> Audience:
     return _ceiling(described.handling(connection, DatasetAddress.parse(dataset)))
 
 
+def handled(connection: Connection) -> Mapping[str, Audience]:
+    """The ceilings of the datasets whose handling sets one, by address."""
+    return {name: _ceiling(one) for name, one in described.handled(connection).items()}
+
+
 def _handled(
     connection: Connection, datasets: Collection[str], past: Past
 ) -> Iterator[tuple[str, Audience]]:

@@ -170,13 +170,19 @@ def as_holder(
     )
 
 
+def accredited_audience(audience: Audience, project: Project, *, now: datetime) -> Audience:
+    """The audience that somebody of it has in the project: a researcher's needs its accreditation."""
+    last_day = project.accredited_until
+    accredited = last_day is not None and now < end_of_last_day(last_day)
+    return Audience.PUBLIC if audience is Audience.RESEARCHER and not accredited else audience
+
+
 def _as_accredited(acting: Capacity, project: Project, now: datetime) -> Capacity:
     """How far somebody acts as a researcher: while the project is accredited."""
-    if acting.audience is not Audience.RESEARCHER:
-        return acting
+    audience = accredited_audience(acting.audience, project, now=now)
     last_day = project.accredited_until
-    if last_day is None or now >= end_of_last_day(last_day):
-        return msgspec.structs.replace(acting, audience=Audience.PUBLIC)
+    if audience is not Audience.RESEARCHER or last_day is None:
+        return msgspec.structs.replace(acting, audience=audience)
     ends = end_of_last_day(last_day)
     return msgspec.structs.replace(
         acting,

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, or_, select
 
 from access_policies import stages
 from access_policies.damage import count_damaged
@@ -21,8 +21,9 @@ from access_policies.rules import FOREVER, Effect
 from access_policies.vocabulary import Audience, Role
 from catalogue.records import releases
 from marketplace.audit.records import entries
+from marketplace.clock import LONDON
 from marketplace.errors import SettingInvalid
-from marketplace.identity.records import tokens
+from marketplace.identity.records import appointments
 from marketplace.rollout import proposals
 from marketplace.sharing.records import moves, requests
 from marketplace.sharing.requests import RequestState
@@ -165,13 +166,14 @@ def _stage_began(connection: Connection, now: datetime) -> float | None:
 
 
 def _datasets_without_owner(connection: Connection, now: datetime) -> float:
-    """Published datasets of organisations in which nobody has a token as owner that holds now."""
+    """Published datasets of organisations in which nobody is named as owner on the day."""
+    today = now.astimezone(LONDON).date()
     published = select(releases.c.organisation, releases.c.dataset).distinct().subquery()
-    owned = select(tokens.c.organisation).where(
-        tokens.c.role == Role.OWNER,
-        tokens.c.organisation.is_not(None),
-        tokens.c.revoked_at.is_(None),
-        tokens.c.expires_at > now,
+    owned = select(appointments.c.organisation).where(
+        appointments.c.role == Role.OWNER,
+        appointments.c.organisation.is_not(None),
+        appointments.c.first_day <= today,
+        or_(appointments.c.last_day.is_(None), appointments.c.last_day >= today),
     )
     counted = select(func.count()).select_from(published)
     unowned = counted.where(published.c.organisation.not_in(owned))

@@ -10,7 +10,7 @@ from access_policies import principals
 from access_policies.rules import ANY
 from access_policies.vocabulary import Audience
 from marketplace.clock import LONDON
-from marketplace.identity import organisations, projects
+from marketplace.identity import capacity, organisations, projects
 from marketplace.identity.records import memberships
 
 
@@ -49,7 +49,9 @@ def list_all(connection: Connection, *, now: datetime) -> tuple[Party, ...]:
                 kind=PartyKind.ORGANISATION,
                 name=one.name,
                 audience=one.audience,
-                own_names=frozenset({principals.organisation(one.name)}),
+                own_names=frozenset(
+                    {principals.organisation(one.name), principals.employer(one.name)}
+                ),
             )
             for one in organisations.list_all(connection)
         ),
@@ -74,7 +76,7 @@ def _active_projects(connection: Connection, now: datetime) -> tuple[Party, ...]
         Party(
             kind=PartyKind.PROJECT,
             name=one.name,
-            audience=one.audience,
+            audience=capacity.accredited_audience(one.audience, one, now=now),
             own_names=frozenset(
                 {
                     principals.project(one.name),

@@ -1,5 +1,6 @@
 """A move worked out: from how a scope is open to how it will be, what that does, what speaks against it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,6 +12,7 @@ from access_policies.stages import MARKETPLACE, Move, Opening, Reach
 from access_policies.vocabulary import Audience
 from catalogue import datasets
 from catalogue.address import DatasetAddress
+from marketplace import enforcement
 from marketplace.errors import InvalidMove
 from marketplace.identity import organisations, projects
 from marketplace.identity.organisations import Organisation
@@ -107,12 +109,13 @@ def plan(
     before = stages.reach_of(change.scope, stages.holding(moves, moment))
     opened.setdefault(change.scope, Opening(stage=before.stage))
     after = opened | {change.scope: _opening(connection, change)}
+    handled = enforcement.handled(connection)
     effect = foresee(
         connection,
         decision_point,
         parties.list_all(connection, now=moment),
-        opened,
-        after,
+        _as_handled(opened, handled),
+        _as_handled(after, handled),
         scope=change.scope,
         datasets=frozenset(map(str, datasets.addresses(connection))),
         now=moment,
@@ -138,6 +141,18 @@ def _opening(connection: Connection, change: Change) -> Opening:
     for wave in change.reach.waves:
         invited.update(stages.invited(connection, wave))
     return Opening(stage=change.reach.stage, invited=frozenset(invited))
+
+
+def _as_handled(
+    opened: Mapping[str, Opening], handled: Mapping[str, Audience]
+) -> Mapping[str, Opening]:
+    """The openings, with those of datasets whose handling closes them further."""
+    closed = {
+        dataset: Opening(stage=ceiling)
+        for dataset, ceiling in handled.items()
+        if dataset not in opened or opened[dataset].stage > ceiling
+    }
+    return {**opened, **closed}
 
 
 def _stages_left(change: Change, before: Reach) -> tuple[Audience, ...]:

@@ -131,7 +131,7 @@ def _found(connection: Connection, identifiers: Collection[str] | None) -> tuple
     query = (
         select(proposals, *(column.label(f"outcome_{column.name}") for column in outcomes.c))
         .outerjoin(outcomes, outcomes.c.proposal == proposals.c.id)
-        .order_by(proposals.c.proposed_at.desc(), proposals.c.id)
+        .order_by(proposals.c.proposed_at.desc(), proposals.c.revision.desc(), proposals.c.id)
     )
     if identifiers is not None:
         query = query.where(proposals.c.id.in_(identifiers))

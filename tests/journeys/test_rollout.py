@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from marketplace.identity.organisations import Organisation
 from marketplace.identity.projects import Project
 from marketplace.rollout.proposals import Proposal, State, Target
 from marketplace.rollout.rollout import LASTING
+from marketplace.sharing.stops import Party
 from marketplace.wire import MoveTarget, ProposalForm, UndoForm
 
 from .conftest import BY, World
@@ -50,6 +51,7 @@ def country(world: World) -> World:
                 purpose="Whether families stay housed",
                 organisation=name,
                 audience=Audience.RESEARCHER,
+                accredited_until=date(2027, 12, 31),
             ),
             by=BY,
         )
@@ -131,8 +133,8 @@ def _revoke(world: World) -> None:
 
 def _deny(world: World) -> None:
     operator = world.principal("operator").person_id
-    world.marketplace.standing.deny(
-        world.principal("colleague"), person=operator, reason="Left in a hurry"
+    world.marketplace.standing.stop(
+        world.principal("colleague"), party=Party(person=operator), reason="Left in a hurry"
     )
 
 
@@ -403,9 +405,11 @@ def test_the_exit_criteria_are_met_by_what_is_recorded(country: World, clock):
     clock.advance(timedelta(days=30))
     assert figures()["days_without_incident"] == (30, True)
     assert figures()["median_days_to_decide"] == (0, True)
-    country.marketplace.standing.deny(principals["operator"], dataset=HOMES, reason="A leak")
+    country.marketplace.standing.stop(principals["operator"], dataset=str(HOMES), reason="A leak")
     assert figures()["days_without_incident"] == (0, False)
-    country.marketplace.administration.revoke_token(country.owner.token_id, by=BY)
+    administration = country.marketplace.administration
+    [owning] = [one for one in administration.appointments() if one.role is Role.OWNER]
+    administration.end_appointment(owning.id, last_day=clock().date() - timedelta(days=1), by=BY)
     assert figures()["datasets_without_owner"] == (1, False)
 
 
