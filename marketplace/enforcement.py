@@ -176,6 +176,13 @@ def handling_ceiling(connection: Connection, dataset: str) -> Audience:
     return _ceiling(described.handling(connection, DatasetAddress.parse(dataset)))
 
 
+def handling_ceilings(connection: Connection) -> dict[str, Audience]:
+    """The ceilings that handling sets, by dataset, of all datasets whose handling sets one."""
+    return {
+        dataset: _ceiling(handling) for dataset, handling in described.handled(connection).items()
+    }
+
+
 def _handled(
     connection: Connection, datasets: Collection[str], past: Past
 ) -> Iterator[tuple[str, Audience]]:

@@ -170,12 +170,18 @@ def as_holder(
     )
 
 
+def is_accredited(project: Project, *, now: datetime) -> bool:
+    """Whether the members of a project may act as researchers in it now."""
+    last_day = project.accredited_until
+    return last_day is not None and now < end_of_last_day(last_day)
+
+
 def _as_accredited(acting: Capacity, project: Project, now: datetime) -> Capacity:
     """How far somebody acts as a researcher: while the project is accredited."""
     if acting.audience is not Audience.RESEARCHER:
         return acting
     last_day = project.accredited_until
-    if last_day is None or now >= end_of_last_day(last_day):
+    if last_day is None or not is_accredited(project, now=now):
         return msgspec.structs.replace(acting, audience=Audience.PUBLIC)
     ends = end_of_last_day(last_day)
     return msgspec.structs.replace(

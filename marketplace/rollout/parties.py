@@ -10,7 +10,8 @@ from access_policies import principals
 from access_policies.rules import ANY
 from access_policies.vocabulary import Audience
 from marketplace.clock import LONDON
-from marketplace.identity import organisations, projects
+from marketplace.identity import capacity, organisations, projects
+from marketplace.identity.projects import Project
 from marketplace.identity.records import memberships
 
 
@@ -74,7 +75,7 @@ def _active_projects(connection: Connection, now: datetime) -> tuple[Party, ...]
         Party(
             kind=PartyKind.PROJECT,
             name=one.name,
-            audience=one.audience,
+            audience=_audience(one, now),
             own_names=frozenset(
                 {
                     principals.project(one.name),
@@ -87,3 +88,10 @@ def _active_projects(connection: Connection, now: datetime) -> tuple[Party, ...]
         for one in projects.list_all(connection)
         if one.name in members
     )
+
+
+def _audience(project: Project, now: datetime) -> Audience:
+    """In which audience its members act in it, as `capacity` has it."""
+    if project.audience is Audience.RESEARCHER and not capacity.is_accredited(project, now=now):
+        return Audience.PUBLIC
+    return project.audience

@@ -10,6 +10,7 @@ from access_policies.decision_point import DecisionPoint
 from access_policies.stages import MARKETPLACE, Move, Opening, Reach
 from access_policies.vocabulary import Audience
 from catalogue import datasets
+from marketplace import enforcement
 from marketplace.errors import InvalidMove
 from marketplace.identity import organisations, projects
 from marketplace.identity.organisations import Organisation
@@ -97,6 +98,10 @@ def plan(
     moment = change.begins or now
     moves = stages.history(connection, change.scope)
     opened = stages.every_opening(connection, now=moment)
+    marked = {
+        dataset: Opening(stage=ceiling)
+        for dataset, ceiling in enforcement.handling_ceilings(connection).items()
+    }
     before = stages.reach_of(change.scope, stages.holding(moves, moment))
     opened.setdefault(change.scope, Opening(stage=before.stage))
     after = opened | {change.scope: _opening(connection, change)}
@@ -104,8 +109,8 @@ def plan(
         connection,
         decision_point,
         parties.list_all(connection, now=moment),
-        opened,
-        after,
+        opened | marked,
+        after | marked,
         scope=change.scope,
         datasets=frozenset(map(str, datasets.addresses(connection))),
         now=moment,

@@ -29,6 +29,7 @@ from marketplace.identity.organisations import Organisation
 from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
 from marketplace.publish import DatasetDetails
+from marketplace.rollout.proposals import Target
 from marketplace.sharing.agreements import AgreementState
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.stops import Party
@@ -67,7 +68,7 @@ class Country(World):
 
     def operator(self) -> Principal:
         """An operator, at home in the ministry."""
-        return self.sign_in("operator", self.hire("operator"), role=Role.OPERATOR)
+        return self.principal("operator")
 
     def administrator(self) -> Principal:
         """The ministry's administrator."""
@@ -373,7 +374,7 @@ def test_a_research_project_reads_until_the_midnight_that_ends_its_accreditation
     world: Country, clock: Any
 ):
     administration = world.marketplace.administration
-    administration.open_stage(Audience.RESEARCHER, by=BY)
+    world.move(Target(scope="*", stage=Audience.RESEARCHER))
     administration.register_organisations(
         [Organisation(name="leeds_university", title="Uni", audience=Audience.RESEARCHER)], by=BY
     )
