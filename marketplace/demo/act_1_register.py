@@ -10,12 +10,14 @@ from catalogue.address import identifier_from
 from catalogue.places import Places
 from marketplace.clock import LONDON, end_of_last_day
 from marketplace.demo.cast import (
-    CAST,
+    AT_FIRST,
     COMPANY,
     HOUSING,
     LIVERPOOL_SQUAD,
     MEMBER,
+    RESEARCH,
     SHEFFIELD_SQUAD,
+    UNIVERSITY,
     Character,
 )
 from marketplace.demo.telling import Telling
@@ -39,7 +41,7 @@ def register(world: World, telling: Telling) -> None:
     taken = {council.name for council in councils}
     departments = list(_departments(taken))
     with telling.working("Registering"):
-        administration.register_organisations([*departments, *councils, _company()], by=OPERATOR)
+        administration.register_organisations([*departments, *councils, *_invented()], by=OPERATOR)
     telling.outcome(
         "Register organisations",
         f"{len(departments)} from the GOV.UK register, {len(councils)} councils and authorities "
@@ -48,11 +50,13 @@ def register(world: World, telling: Telling) -> None:
     administration.open_first_stage(Audience.LOCAL_GOVERNMENT, by=OPERATOR)
     for squad, council in _SQUADS.items():
         administration.register_project(_squad(squad, council), by=OPERATOR)
-    for character in CAST:
-        _enter(world, character)
+    administration.register_project(_study(), by=OPERATOR)
+    administration.accredit(RESEARCH, until=world.calendar.tokens_last_day, by=OPERATOR)
+    for character in AT_FIRST:
+        enter(world, character)
     until = world.calendar.secondment_last_day
     telling.outcome(
-        "Register two squads and their people",
+        "Register two squads, an accredited study and their people",
         f"one member on secondment from a company until {until:%d %b %Y}",
     )
 
@@ -82,8 +86,13 @@ def _departments(taken: set[str]) -> Iterator[Organisation]:
             yield Organisation(name=name, title=row["name"], audience=Audience.GOVERNMENT)
 
 
-def _company() -> Organisation:
-    return Organisation(name=COMPANY, title="A company (invented)", audience=Audience.BUSINESS)
+def _invented() -> tuple[Organisation, ...]:
+    return (
+        Organisation(name=COMPANY, title="A company (invented)", audience=Audience.BUSINESS),
+        Organisation(
+            name=UNIVERSITY, title="A university (invented)", audience=Audience.RESEARCHER
+        ),
+    )
 
 
 def _squad(name: str, council: str) -> Project:
@@ -96,7 +105,18 @@ def _squad(name: str, council: str) -> Project:
     )
 
 
-def _enter(world: World, character: Character) -> None:
+def _study() -> Project:
+    return Project(
+        name=RESEARCH,
+        title="A study of what councils spend",
+        purpose="Find what councils pay for the same things, for anybody to read.",
+        organisation=UNIVERSITY,
+        audience=Audience.RESEARCHER,
+    )
+
+
+def enter(world: World, character: Character) -> None:
+    """Enter a person with all that they are, and keep their token."""
     administration = world.marketplace.administration
     first_day = world.clock().astimezone(LONDON).date() - timedelta(days=1)
     administration.register_person(

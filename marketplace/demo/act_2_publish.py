@@ -25,8 +25,8 @@ class _Publication:
     put_right: dict[str, Any] = field(default_factory=dict)
 
 
-def _about(title: str) -> dict[str, Any]:
-    return {"title": title, "licence": _OPEN_LICENCE, "visible_to": "local_government"}
+def _about(title: str, visible_to: str = "local_government") -> dict[str, Any]:
+    return {"title": title, "licence": _OPEN_LICENCE, "visible_to": visible_to}
 
 
 _PUBLICATIONS = (
@@ -59,7 +59,7 @@ _PUBLICATIONS = (
         by=_MANCHESTER,
         file="manchester_payments.parquet",
         address="manchester.payments",
-        said=_about("Payments to suppliers, 2010 to 2022"),
+        said=_about("Payments to suppliers, 2010 to 2022", visible_to="researcher"),
     ),
 )
 

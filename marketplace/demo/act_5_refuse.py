@@ -32,7 +32,7 @@ def refuse(world: World, telling: Telling) -> None:
 
 def _refuse_the_outsider(world: World, telling: Telling) -> None:
     telling.person(OUTSIDER.name, "sends the same query")
-    told = _refused(world, telling, OUTSIDER)
+    told = refused(world, telling, OUTSIDER)
     telling.outcome("Query from outside the squad", f"refused: {told.title}")
     _ask_why(world, telling, OUTSIDER)
     telling.outcome("Ask why", "told the reason and what to ask for")
@@ -46,7 +46,7 @@ def _pass_the_last_day(world: World, telling: Telling) -> None:
     shown = world.clock().astimezone(LONDON)
     telling.outcome(f"Query at {shown:%H:%M:%S on %d %b} in London", f"{rows} row")
     world.clock.move_to(ends)
-    told = _refused(world, telling, MEMBER)
+    told = refused(world, telling, MEMBER)
     shown = world.clock().astimezone(LONDON)
     telling.outcome(f"Query at {shown:%H:%M:%S on %d %b}", f"refused: {told.title}")
     _ask_why(world, telling, MEMBER)
@@ -70,7 +70,7 @@ def _revoke_while_reading(world: World, telling: Telling) -> None:
         else:
             raise MarketplaceError("The demo's stream went on after its agreement was revoked.")
     telling.outcome("Revoke in the middle of a stream", "cut at once, and told as cut")
-    told = _refused(world, telling, MEMBER, "SELECT count(*) FROM manchester.payments")
+    told = refused(world, telling, MEMBER, "SELECT count(*) FROM manchester.payments")
     telling.outcome("Query after the revocation", f"refused: {told.title}")
 
 
@@ -92,7 +92,7 @@ def _ask_why(world: World, telling: Telling, character: Character) -> None:
     telling.shown(told.sentence, told.ask)
 
 
-def _refused(
+def refused(
     world: World, telling: Telling, character: Character, sql: str = SQL
 ) -> MarketplaceProblem:
     """Send a query that must be refused, and tell what the person was told."""

@@ -24,8 +24,10 @@ class Character:
 
 HOUSING = "mhclg"
 COMPANY = "example_company"
+UNIVERSITY = "example_university"
 SHEFFIELD_SQUAD = "sheffield_temporary_accommodation"
 LIVERPOOL_SQUAD = "liverpool_temporary_accommodation"
+RESEARCH = "spending_study"
 
 PUBLISHER = Character(
     key="housing_publisher",
@@ -70,6 +72,39 @@ PAYMENTS_OWNER = Character(
     role=Role.OWNER,
     organisation="manchester",
 )
+OWNERS_NAMED_LATER = tuple(
+    Character(
+        key=f"{council}_owner",
+        name=f"The data owner at {council.capitalize()}",
+        home=council,
+        role=Role.OWNER,
+        organisation=council,
+    )
+    for council in ("leeds", "trafford")
+)
+TRAFFORD_OWNER = OWNERS_NAMED_LATER[-1]
+RESEARCHER = Character(key="researcher", name="The researcher", home=UNIVERSITY, squad=RESEARCH)
+FIRST_OPERATOR = Character(
+    key="operator",
+    name="An operator of the marketplace",
+    home="cabinet_office",
+    role=Role.OPERATOR,
+)
+SECOND_OPERATOR = Character(
+    key="second_operator", name="Another operator", home="cabinet_office", role=Role.OPERATOR
+)
 AUDITOR = Character(key="auditor", name="The auditor", home="cabinet_office", role=Role.AUDITOR)
 
-CAST = (PUBLISHER, OWNER, MEMBER, OUTSIDER, *COUNCIL_PUBLISHERS, PAYMENTS_OWNER, AUDITOR)
+AT_FIRST = (
+    PUBLISHER,
+    OWNER,
+    MEMBER,
+    OUTSIDER,
+    *COUNCIL_PUBLISHERS,
+    PAYMENTS_OWNER,
+    RESEARCHER,
+    FIRST_OPERATOR,
+    SECOND_OPERATOR,
+    AUDITOR,
+)
+CAST = (*AT_FIRST, *OWNERS_NAMED_LATER)

@@ -1,4 +1,4 @@
-"""The main job as a story in six acts, on a real service over real data."""
+"""The main job as a story in seven acts, on a real service over real data."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from marketplace.demo.act_2_publish import publish
 from marketplace.demo.act_3_share import share
 from marketplace.demo.act_4_use import use
 from marketplace.demo.act_5_refuse import refuse
-from marketplace.demo.act_6_prove import prove
+from marketplace.demo.act_6_roll_out import roll_out
+from marketplace.demo.act_7_prove import prove
 from marketplace.demo.telling import Outcome, Telling
 from marketplace.demo.world import world
 
@@ -20,6 +21,7 @@ ACTS = (
     ("A squad asks, and the owner approves", share),
     ("The squad member queries", use),
     ("Others are refused, and so is the member when the agreement has ended", refuse),
+    ("Two operators open to researchers, and one closes again", roll_out),
     ("The audit log is proven", prove),
 )
 

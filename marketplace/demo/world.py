@@ -25,7 +25,8 @@ TOKENS = "tokens.json"
 TOKEN_FILES = "tokens"  # noqa: S105 -- the name of a folder
 OPERATOR = "operator:demo"
 
-_DAYS_BEFORE_TODAY = 30
+# One more than the exit criteria of the first stage ask for, so that they are met at any hour.
+_DAYS_BEFORE_TODAY = 31
 _MORNING = timedelta(hours=9, minutes=30)
 
 

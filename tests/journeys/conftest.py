@@ -11,6 +11,7 @@ import pytest
 from access_policies.scope import AllRows, RowScope, TableScope
 from access_policies.vocabulary import Audience, Role
 from catalogue.address import TableAddress
+from catalogue.dataset import Handling
 from marketplace import bootstrap
 from marketplace.bootstrap import Marketplace
 from marketplace.client import Client, connect
@@ -87,6 +88,7 @@ class World:
         by: str = "publisher",
         parent: int | None = None,
         visible_to: Audience = Audience.LOCAL_GOVERNMENT,
+        handling: Handling = Handling.NONE,
     ) -> Published:
         """Publish CSV text."""
         file = self._folder / "published.csv"
@@ -96,7 +98,7 @@ class World:
             file,
             file.name,
             TableAddress.parse(address),
-            details=DatasetDetails(title="Homes", visible_to=visible_to),
+            details=DatasetDetails(title="Homes", visible_to=visible_to, handling=handling),
             parent=parent,
         )
 

@@ -1,4 +1,4 @@
-"""The demo tells the six steps, and what the README shows works on the world that it leaves."""
+"""The demo tells the seven steps, and what the README shows works on the world that it leaves."""
 
 import json
 import re
@@ -98,9 +98,9 @@ def commands_shown() -> list[str]:
     return [line for line in lines if line.startswith(".venv/bin/marketplace ")]
 
 
-def test_the_demo_tells_six_steps_and_sums_them_up(told: Told):
-    assert [f"{number} of 6" in told.text for number in range(1, 7)] == [True] * 6
-    assert {outcome.step for outcome in told.outcomes} == set(range(1, 7))
+def test_the_demo_tells_seven_steps_and_sums_them_up(told: Told):
+    assert [f"{number} of 7" in told.text for number in range(1, 8)] == [True] * 7
+    assert {outcome.step for outcome in told.outcomes} == set(range(1, 8))
     summary = told.text[told.text.index("What happened, in ") :]
     assert all(outcome.tried in summary for outcome in told.outcomes)
 
@@ -143,18 +143,54 @@ def test_a_revocation_cuts_the_stream(told: Told):
     assert told.result(5, "Query after the revocation") == "refused: Not allowed"
 
 
+def test_the_rollout_waits_for_its_exit_criteria(told: Told):
+    assert told.result(6, "Propose to open") == "refused: 3 of 4 exit criteria are met"
+    assert told.result(6, "Leeds and Trafford name") == "4 of 4 exit criteria are met"
+
+
+def test_the_preview_counts_what_the_offer_and_the_listing_open(told: Told):
+    assert told.result(6, "Preview") == ("3 pairs of dataset and party become readable, 3 askable")
+    opened = re.findall(
+        r"(\S+) +(organisation|audience|project) \S+ +(readable|askable) +(\w+)", told.text
+    )
+    assert sorted(opened) == [
+        (dataset, kind, access, grant)
+        for dataset, access, grant in (
+            ("manchester.payments", "askable", "listing"),
+            ("trafford.spending", "readable", "offer"),
+        )
+        for kind in ("audience", "organisation", "project")
+    ]
+
+
+def test_a_researcher_reads_only_while_two_operators_have_it_open(told: Told):
+    queries = [
+        outcome.result
+        for outcome in told.outcomes
+        if outcome.step == 6 and outcome.tried.startswith("Query")
+    ]
+    assert queries == [
+        "refused: No such dataset",
+        "9,635 payments counted",
+        "refused: No such dataset",
+    ]
+    assert told.result(6, "Confirm one's own") == "refused: Not allowed"
+    reason = "The rollout has reached local government, and you act for researchers."
+    assert told.text.count(reason) == 2
+
+
 def test_the_log_is_whole_and_its_copies_are_found_out(told: Told):
-    assert told.result(6, "Verify the audit log").startswith("whole: ")
-    assert told.result(6, "In a copy, change") == "found"
-    assert told.result(6, "In a copy, remove") == "found"
-    assert told.result(6, "Restore the whole log") == "looks whole by itself"
-    assert told.result(6, "Hold the receipt") == "found"
+    assert told.result(7, "Verify the audit log").startswith("whole: ")
+    assert told.result(7, "In a copy, change") == "found"
+    assert told.result(7, "In a copy, remove") == "found"
+    assert told.result(7, "Restore the whole log") == "looks whole by itself"
+    assert told.result(7, "Hold the receipt") == "found"
 
 
 def test_what_the_readme_shows_of_the_demo_is_what_the_demo_says(told: Told):
     (sample,) = blocks("text")[:1]
     said = _as_told(told.text)
-    for paragraph in re.split(r"\n(?=  ✔|\d of 6|  \S|\n)", sample):
+    for paragraph in re.split(r"\n(?=  ✔|\d of 7|  \S|\n)", sample):
         assert _as_told(paragraph) in said
 
 
@@ -179,7 +215,18 @@ def test_the_commands_of_the_readme_work_on_the_kept_world(
 ):
     shown = commands_shown()
     called = {shlex.split(command)[1] for command in shown}
-    assert called >= {"publish", "request", "approve", "revoke", "query", "pull", "why", "audit"}
+    assert called >= {
+        "publish",
+        "request",
+        "approve",
+        "revoke",
+        "query",
+        "pull",
+        "why",
+        "audit",
+        "rollout",
+        "stop",
+    }
     Path("marketplace").symlink_to(REPOSITORY / "marketplace")
     for command in shown:
         assert main(shlex.split(command)[1:]) == 0, (command, capsys.readouterr().err)

@@ -19,6 +19,7 @@ from marketplace.audit.entries import EntryKind, RecordedEntry, latest
 from marketplace.cli import main
 from marketplace.client import Client
 from marketplace.client.errors import MarketplaceProblem
+from marketplace.clock import end_of_last_day
 from marketplace.errors import AccessDenied, InvalidMove, MoveOutdated, UnknownRecord
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.projects import Project
@@ -27,7 +28,7 @@ from marketplace.rollout.rollout import LASTING
 from marketplace.sharing.stops import Party
 from marketplace.wire import MoveTarget, ProposalForm, UndoForm
 
-from .conftest import BY, World
+from .conftest import BY, LAST_DAY, World
 
 HOMES = DatasetAddress("mhclg", "homes")
 COUNT = "SELECT count(*) AS homes FROM mhclg.homes"
@@ -44,7 +45,7 @@ def country(world: World) -> World:
     for name in ("leeds_university", "york_university"):
         university = Organisation(name=name, title=name, audience=Audience.RESEARCHER)
         administration.register_organisations([university], by=BY)
-        world.marketplace.administration.register_project(
+        administration.register_project(
             Project(
                 name=f"{name}_study",
                 title="A study",
@@ -55,6 +56,7 @@ def country(world: World) -> World:
             ),
             by=BY,
         )
+        administration.accredit(f"{name}_study", until=LAST_DAY, by=BY)
         world._employ(name, name, project=f"{name}_study")
     world.publish(visible_to=Audience.RESEARCHER)
     world.marketplace.standing.offer(world.owner, HOMES, Audience.RESEARCHER)
@@ -317,6 +319,23 @@ def test_a_preview_tells_who_reads_what_and_by_which_rule(country: World):
     assert (plan.effect.counts.readable, plan.effect.counts.askable) == (5, 5)
 
 
+def test_a_preview_counts_nobody_whom_accreditation_or_handling_keeps_out(country: World, clock):
+    country.publish(
+        address="mhclg.streets", visible_to=Audience.RESEARCHER, handling=Handling.HMG_USE_ONLY
+    )
+    country.marketplace.administration.accredit("york_university_study", until=None, by=BY)
+    plan = country.marketplace.rollout.preview(country.principal("auditor"), RESEARCHERS)
+    assert {(pair.dataset, pair.party.name) for pair in plan.effect.pairs()} == {
+        ("mhclg.homes", party)
+        for party in ("researcher", "leeds_university", "york_university", "leeds_university_study")
+    }
+    country.move(RESEARCHERS)
+    assert reads(country, "leeds_university")
+    assert not reads(country, "york_university")
+    clock.now = end_of_last_day(LAST_DAY)
+    assert not reads(country, "leeds_university")
+
+
 def test_a_confirmation_says_what_is_different_by_now(country: World):
     rollout, colleague = country.marketplace.rollout, country.principal("colleague")
     proposal = propose(country, RESEARCHERS)
@@ -436,9 +455,10 @@ def test_what_makes_no_move_is_refused_with_every_finding(country: World, clock)
 
 
 def test_the_history_is_added_to_and_tells_who_why_and_what_was_undone(
-    country: World, acting: Callable[[str], Client]
+    country: World, acting: Callable[[str], Client], clock
 ):
     country.move(RESEARCHERS)
+    clock.advance(timedelta(seconds=1))
     undo(country)
     undone, opened = acting("auditor").rollout.history()
     assert (opened.proposed_by, opened.ended_by) == ("operator", "colleague")

@@ -1,4 +1,4 @@
-"""Act 6: the audit log is verified, then tampered with in copies, and verification says how."""
+"""Act 7: the audit log is verified, then tampered with in copies, and verification says how."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
