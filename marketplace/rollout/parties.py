@@ -89,10 +89,3 @@ def _active_projects(connection: Connection, now: datetime) -> tuple[Party, ...]
         for one in projects.list_all(connection)
         if one.name in members
     )
-
-
-def _audience(project: Project, now: datetime) -> Audience:
-    """In which audience its members act in it, as `capacity` has it."""
-    if project.audience is Audience.RESEARCHER and not capacity.is_accredited(project, now=now):
-        return Audience.PUBLIC
-    return project.audience

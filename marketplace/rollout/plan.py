@@ -106,10 +106,6 @@ def plan(
     moment = change.begins or now
     moves = stages.history(connection, change.scope)
     opened = stages.every_opening(connection, now=moment)
-    marked = {
-        dataset: Opening(stage=ceiling)
-        for dataset, ceiling in enforcement.handling_ceilings(connection).items()
-    }
     before = stages.reach_of(change.scope, stages.holding(moves, moment))
     opened.setdefault(change.scope, Opening(stage=before.stage))
     after = opened | {change.scope: _opening(connection, change)}

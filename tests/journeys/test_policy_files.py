@@ -90,7 +90,7 @@ def test_an_owner_reads_their_own_organisations_file_and_no_other(
 def test_a_slip_in_a_file_is_told_with_its_place(shared: Any, acting: Acting) -> None:
     owner = acting("owner")
     with pytest.raises(MarketplaceProblem, match="no action") as refused:
-        owner.review_policy(owner.policy("mhclg").replace("dataset:query", "dataset:qurey", 1))
+        owner.review_policy(owner.policy("mhclg").replace("dataset:query", "dataset:look", 1))
     assert refused.value.status == 422
 
 

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from access_policies.vocabulary import Action, Audience, Role
 from catalogue.address import DatasetAddress
+from catalogue.dataset import Handling
 from catalogue.errors import InvalidAddress, UnknownDataset
 from marketplace import enforcement
 from marketplace.audit.entries import EntryKind, RecordedEntry, latest

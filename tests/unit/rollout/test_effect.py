@@ -1,7 +1,6 @@
 """What a move is foreseen to do is what the decision point says of every pair, before and after."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import access_policies
 from access_policies import principals, rules
 from access_policies.decision import RestrictTo
 from access_policies.decision_point import DecisionPoint
-from access_policies.errors import PolicyError, RuleConflict
+from access_policies.errors import PolicyError
 from access_policies.records import metadata
 from access_policies.records import rules as rules_table
 from access_policies.rules import Effect, Rule
