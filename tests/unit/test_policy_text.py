@@ -32,7 +32,7 @@ from access_policies.scope import (
     TableScope,
 )
 from access_policies.standing import denial_rules, listing_rules, offer_rules, role_rules
-from access_policies.vocabulary import Action, Audience, Role
+from access_policies.vocabulary import Action, Audience, Authority, Role
 
 NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 ALL = RestrictTo(tables=(TableScope(table="homes", columns=("area",), rows=AllRows()),))
@@ -116,7 +116,12 @@ def every_kind() -> list[Rule]:
         *listing_rules("mhclg.homes", Audience.PUBLIC),
         *offer_rules("o1", "mhclg.homes", Audience.PUBLIC, (ALL,), begins=NOW, ends=None),
         *denial_rules(
-            "d1", subject=principals.EVERYONE, dataset="mhclg.homes", actions=("*",), begins=NOW
+            "d1",
+            Authority.OWNER,
+            subjects=(principals.EVERYONE,),
+            dataset="mhclg.homes",
+            actions=("*",),
+            begins=NOW,
         ),
     ]
 
@@ -146,7 +151,7 @@ WRITTEN = policy_text.write("mhclg", 1, every_kind())
     [
         ('subject = "*"', 'subjekt = "*"', "subjekt"),
         ('effect = "deny"', 'effect = "denny"', "denny"),
-        ('"dataset:query"', '"dataset:qeury"', "'dataset:qeury' is no action"),
+        ('"dataset:query"', '"dataset:ask"', "'dataset:ask' is no action"),
         ('reach = "public"', 'reach = "publik"', "'publik' is no audience"),
         ('grant = "offer:o1"', 'grant = "ofer:o1"', "'ofer:o1' is no grant"),
         ('dataset = "mhclg.homes"', 'dataset = "leeds.homes"', "not of mhclg"),
