@@ -24,7 +24,7 @@ class Character:
 
 HOUSING = "mhclg"
 COMPANY = "example_company"
-UNIVERSITY = "example_university"
+UNIVERSITY = "university"
 SHEFFIELD_SQUAD = "sheffield_temporary_accommodation"
 LIVERPOOL_SQUAD = "liverpool_temporary_accommodation"
 RESEARCH = "spending_study"
