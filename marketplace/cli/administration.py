@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from access_policies.vocabulary import Audience
+from marketplace.cli.choices import AudienceWord
 from marketplace.cli.operators import OPERATOR, Operator
 from marketplace.cli.roles import role
 from marketplace.cli.screen import Json, day, say, show_json, show_table
@@ -308,7 +309,7 @@ def end_secondment(
 
 
 @admin.command(name="first-stage")
-def first_stage(audience: Audience, /, *, operator: Operator = OPERATOR) -> None:
+def first_stage(audience: AudienceWord, /, *, operator: Operator = OPERATOR) -> None:
     """Say how far a new marketplace is open to begin with; two people move it from then on.
 
     Parameters
@@ -317,8 +318,8 @@ def first_stage(audience: Audience, /, *, operator: Operator = OPERATOR) -> None
         The least trusted audience that it is open to.
     """
     with operator.administration() as administration:
-        administration.open_first_stage(audience, by=operator.name)
-    say(f"The marketplace is open up to {audience.name.lower()}.")
+        administration.open_first_stage(Audience[audience.upper()], by=operator.name)
+    say(f"The marketplace is open up to {audience}.")
 
 
 @admin.command(name="tidy")

@@ -100,6 +100,7 @@ WITHOUT_A_TABLE = {
     ("admin", "first-stage"),
     ("rollout", "withdraw"),
     ("audit", "erase"),
+    ("policy", "export"),
 }
 
 
