@@ -25,7 +25,9 @@ WATCHER = Principal(
     person_id="watcher",
     person_name="watcher",
     token_id="watcher",
-    subject=subject_of("watcher", set(), Capacity(audience=Audience.PUBLIC)),
+    subject=subject_of(
+        "watcher", set(), Capacity(audience=Audience.PUBLIC, organisation="bench", home="bench")
+    ),
     valid_until=NOW,
     changes_at=NOW,
 )

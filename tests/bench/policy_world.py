@@ -78,7 +78,9 @@ class PolicyWorld:
             project=squad,
             project_purpose="service_delivery",
             subject=subject_of(
-                identifier, names_in(squad, identifier), Capacity(audience=audience)
+                identifier,
+                names_in(squad, identifier),
+                Capacity(audience=audience, organisation="organisation", home="organisation"),
             ),
             valid_until=NOW + timedelta(days=400),
             changes_at=NOW + timedelta(days=400),

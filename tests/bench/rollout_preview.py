@@ -141,6 +141,12 @@ def _check(
             assert told.get(dataset) is answer, (key, dataset)
 
 
+_DATASETS = (
+    "datasets (organisation, dataset, title, description, licence, access_rights, "
+    "official_sensitive, created_at)"
+)
+
+
 def _enter_parties(policy: PolicyWorld, file: Path) -> None:
     """Organisations, datasets, squads and their members, spread over the audiences."""
     size = policy.size
@@ -155,7 +161,7 @@ def _enter_parties(policy: PolicyWorld, file: Path) -> None:
     squads = {policy.squad(person): None for person in range(size.people)}
     projects = [
         (squad, "A squad", "service_delivery", organisations[place % size.organisations][0],
-         place % len(Audience), None)
+         place % len(Audience), "2099-12-31")
         for place, squad in enumerate(squads)
     ]  # fmt: skip
     people = [
@@ -169,7 +175,7 @@ def _enter_parties(policy: PolicyWorld, file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         for table, rows in (
             ("organisations", organisations),
-            ("datasets", catalogued),
+            (_DATASETS, catalogued),
             ("projects", projects),
             ("people", people),
             ("memberships", members),

@@ -45,7 +45,7 @@ def test_the_owner_sees_everybody_who_can_read_by_what_and_until_when(
     (agreement,) = [one for one in told.access if one.grant.startswith("agreement:")]
     assert (agreement.acting, agreement.actions) == (
         "sheffield_squad",
-        ("dataset:download", "dataset:query"),
+        ("dataset:download", "dataset:preview", "dataset:query"),
     )
     assert [person.email for person in agreement.people] == [MEMBER]
     assert agreement.until is not None

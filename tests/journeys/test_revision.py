@@ -176,7 +176,7 @@ def test_a_warm_read_gives_the_newest_release(world: World) -> None:
 LOOKS: dict[str, Callable[[World, Principal], object]] = {
     "search": lambda world, caller: world.marketplace.discovery.search(caller),
     "look at one": lambda world, caller: world.marketplace.discovery.dataset(caller, HOMES),
-    "publish": lambda world, caller: world.marketplace.publishing.check(
+    "publish": lambda world, caller: world.marketplace.publishing.expect(
         caller, HOMES.table("homes")
     ),
     "list agreements": lambda world, caller: world.marketplace.sharing.agreements(caller),

@@ -56,12 +56,6 @@ def test_being_told_again_does_not_make_the_minute_longer(world, told, clock) ->
     assert again.entry != told.entry
 
 
-def test_a_clock_set_back_to_before_the_agreement_ends_it(world, told, clock) -> None:
-    clock.advance(timedelta(hours=-1))
-    with pytest.raises(AccessDenied):
-        describe(world)
-
-
 def test_the_same_statement_is_not_told_to_somebody_else(world, told) -> None:
     with pytest.raises(AccessDenied):
         describe(world, by="outsider")
