@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 
 BENCH = Path(__file__).parent
+# A difference; the time in which nobody saw the worker go on; what came in a tenth of a second.
+MAY_BE_NOTHING = ("added", "cancelled query", "grants written")
 SAME = runpy.run_path(str(BENCH / "same.py"))
 
 
@@ -20,7 +22,8 @@ def test_a_quick_run_compares_every_value_and_leaves_all_figures(tmp_path: Path)
     assert run.returncode == 0, run.stdout + run.stderr
     report = json.loads((tmp_path / "bench.json").read_text())
     measured = {figure["what"]: figure["measured"] for figure in report["figures"]}
-    assert all(value > 0 for name, value in measured.items() if "added" not in name)
+    nothing = {name for name, value in measured.items() if value <= 0}
+    assert {name for name in nothing if not any(may in name for may in MAY_BE_NOTHING)} == set()
     for protocol in ("HTTP", "Flight SQL"):
         assert f"TPC-H, geometric mean of ratios, {protocol}" in measured
         assert {f"TPC-H q{number:02}, {protocol}" for number in range(1, 23)} <= set(measured)
