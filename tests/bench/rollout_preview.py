@@ -106,7 +106,7 @@ def _foreseen(
         before,
         after,
         scope=MARKETPLACE,
-        datasets=datasets.addresses(connection),
+        datasets=frozenset(map(str, datasets.addresses(connection))),
         now=NOW,
     )
 
