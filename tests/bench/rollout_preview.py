@@ -118,7 +118,7 @@ def _check(
     move: tuple[Audience, Audience],
 ) -> None:
     """Raise AssertionError where the decision point says otherwise of a pair chosen at random."""
-    chosen, every = random.Random(7), sorted(datasets.addresses(connection))
+    chosen, every = random.Random(7), sorted(map(str, datasets.addresses(connection)))
     foreseen = {
         (one.party.kind, one.party.name): {pair.dataset: pair.readable for pair in one.pairs()}
         for one in chosen.sample(effect.parties, min(10, len(effect.parties)))
