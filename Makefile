@@ -30,7 +30,7 @@ static: .venv/dev.stamp ## Check form, lint, types, imports and spelling
 
 check: static demo test ## Everything that CI runs
 
-bench: .venv/dev.stamp ## Measure against DuckDB in-process in ten minutes; ONLY=tpch,latency: a part
+bench: .venv/dev.stamp ## Measure against DuckDB in-process, part by part; ONLY=tpch,latency: some of them
 	@$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY)) $(if $(CHECK),--check)
 
 lock: ## Pin every dependency again with its hashes (needs uv)

@@ -45,9 +45,6 @@ class GrantKind(StrEnum):
     DENIAL = "denial"
 
 
-_FEW = 500
-"""Up to so many stages are looked up by their scopes; of more, all are read."""
-
 _COLUMNS = tuple(str(column.name) for column in table.c)
 _Row = Row[*tuple[Any, ...]]
 

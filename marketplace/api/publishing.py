@@ -201,7 +201,8 @@ async def _one_ahead(blocks: AsyncIterator[_Block]) -> AsyncGenerator[_Block]:
             coming = asyncio.ensure_future(anext(blocks, None))
             yield block
     finally:
-        coming.cancel()
+        if not coming.cancel() and not coming.cancelled():
+            coming.exception()  # looked at, for whoever left before it has another failure to tell
 
 
 async def _blocks(request: Call, pace: Pace) -> AsyncIterator[_Block]:

@@ -1,6 +1,7 @@
 """Policy as files that people review: written out, and held against what stands and what is usual."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
 import msgspec
@@ -19,9 +20,9 @@ from marketplace.audit.entries import EntryKind, Fact
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.errors import AccessDenied
-from marketplace.identity import census, projects
+from marketplace.identity import capacity, census, projects
 from marketplace.identity.principal import Principal
-from marketplace.sharing.step import Step, Steps
+from marketplace.sharing.step import Steps
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,74 +49,82 @@ class PolicyFiles:
     """Policy of one organisation (`*`: of the marketplace itself) as text.
 
     Whoever decides on requests for the organisation, or audits it, may read it; each reading is one
-    entry in the audit log.
+    entry in the audit log, written before it. The reading itself keeps nobody from writing: it looks
+    at everybody there is.
     """
 
     def __init__(self, *, database: Database, decision_point: DecisionPoint, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
         self._steps = Steps(database=database, decision_point=decision_point, clock=clock)
 
     def export(self, principal: Principal, organisation: str) -> str:
         """The file of what is in force. Raises AccessDenied, InvalidAddress."""
-        with self._steps.begin(principal) as step:
-            found = _standing(step, organisation)
-            step.record(
-                EntryKind.POLICY_READ, {"organisation": organisation, "rules": len(found)}, ""
-            )
-            return policy_text.write(organisation, revision.read(step.connection), found)
+        with self._reading(principal, organisation, "export") as (connection, now):
+            found = _standing(connection, organisation, now)
+            return policy_text.write(organisation, revision.read(connection), found)
 
     def review(self, principal: Principal, text: str) -> Review:
         """What a file would change, and what is odd about it. Raises InvalidRule, AccessDenied."""
         document = policy_text.read(text)
-        with self._steps.begin(principal) as step:
-            standing = _standing(step, document.organisation)
-            now = revision.read(step.connection)
-            findings = _findings(step, document.rules())
-            facts: dict[str, Fact] = {"organisation": document.organisation, "rules": len(standing)}
-            step.record(EntryKind.POLICY_READ, facts | {"reviewed": True}, "")
-            before = policy_text.read(policy_text.write(document.organisation, now, standing))
+        organisation = document.organisation
+        with self._reading(principal, organisation, "review") as (connection, now):
+            number = revision.read(connection)
+            standing = _standing(connection, organisation, now)
+            before = policy_text.read(policy_text.write(organisation, number, standing))
             return Review(
-                organisation=document.organisation,
-                revision=now,
+                organisation=organisation,
+                revision=number,
                 differences=tuple(_differences(before, document)),
-                findings=findings,
+                findings=_findings(connection, document.rules(), now),
             )
 
     def lint(self, principal: Principal, organisation: str) -> tuple[Finding, ...]:
         """What is odd about the rules that stand. Raises AccessDenied, InvalidAddress."""
+        with self._reading(principal, organisation, "lint") as (connection, now):
+            return _findings(connection, _standing(connection, organisation, now), now)
+
+    @contextmanager
+    def _reading(
+        self, principal: Principal, organisation: str, what: str
+    ) -> Iterator[tuple[Connection, datetime]]:
+        """Let a caller who may read an organisation's policy, on record, without a lock."""
+        if organisation != rules.ANY:
+            check_identifier(organisation)
+        wide = rules.ANY if organisation == rules.ANY else f"{organisation}.*"
         with self._steps.begin(principal) as step:
-            findings = _findings(step, _standing(step, organisation))
-            facts: dict[str, Fact] = {"organisation": organisation, "findings": len(findings)}
+            if not step.oversees(wide):
+                raise AccessDenied(
+                    f"You may not read the policy of {organisation}.",
+                    next_step="Its owner, an operator or an auditor can.",
+                )
+            facts: dict[str, Fact] = {"organisation": organisation, "what": what}
             step.record(EntryKind.POLICY_READ, facts, "")
-            return findings
+        with self._database.reading() as connection:
+            yield connection, self._clock()
 
 
-def _standing(step: Step, organisation: str) -> tuple[Rule, ...]:
-    """The rules of an organisation that have not ended, where the caller may read them."""
-    if organisation != rules.ANY:
-        check_identifier(organisation)
-    wide = rules.ANY if organisation == rules.ANY else f"{organisation}.*"
-    if not step.oversees(wide):
-        raise AccessDenied(
-            f"You may not read the policy of {organisation}.",
-            next_step="Its owner, an operator or an auditor can.",
-        )
-    found = rules.over_organisation(step.connection, organisation)
-    moment = rules.epoch(step.now)
+def _standing(connection: Connection, organisation: str, now: datetime) -> tuple[Rule, ...]:
+    """The rules of an organisation that have not ended."""
+    moment = rules.epoch(now)
+    found = rules.over_organisation(connection, organisation)
     return tuple(rule for rule in found if rule.exp > moment)
 
 
-def _findings(step: Step, found: tuple[Rule, ...]) -> tuple[Finding, ...]:
-    return lint.lint(found, _known(step, found), now=rules.epoch(step.now))
+def _findings(
+    connection: Connection, found: tuple[Rule, ...], now: datetime
+) -> tuple[Finding, ...]:
+    return lint.lint(found, _known(connection, found, now), now=rules.epoch(now))
 
 
-def _known(step: Step, found: Iterable[Rule]) -> Known:
+def _known(connection: Connection, found: Iterable[Rule], now: datetime) -> Known:
     """What there is now, as far as the rules name it."""
     named = {rule.dataset for rule in found}
-    addresses = frozenset(map(str, datasets.addresses(step.connection)))
-    opened = enforcement.ceilings(step.connection, named & addresses, now=step.now)
+    addresses = frozenset(map(str, datasets.addresses(connection)))
+    opened = enforcement.ceilings(connection, named & addresses, now=now)
     return Known(
         datasets=addresses,
-        subjects=_subjects(step.connection, step.now),
+        subjects=_subjects(connection, now),
         stages={scope: opened.most(scope) for scope in opened.openings},
     )
 
@@ -123,7 +132,9 @@ def _known(step: Step, found: Iterable[Rule]) -> Known:
 def _subjects(connection: Connection, now: datetime) -> Mapping[str, Audience]:
     """The names that somebody goes by, each with the most trusted audience that anybody has by it."""
     subjects = {
-        principals.project(project.name): project.audience
+        principals.project(project.name): capacity.accredited_audience(
+            project.audience, project, now=now
+        )
         for project in projects.list_all(connection)
     }
     for acting in census.take(connection, now=now):
