@@ -1,15 +1,19 @@
 """What random stories seldom meet: each thing that bears on reading, by itself."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from access_policies import principals, rules, stages
-from access_policies.history import Point
+from access_policies import history, principals, rules, stages
+from access_policies.history import Kind, Point
 from access_policies.rules import Effect
 from access_policies.vocabulary import Audience
+from catalogue import datasets
+from catalogue.address import DatasetAddress
+from catalogue.dataset import Handling
 from marketplace.identity import projects
+from marketplace.identity.projects import Project
 from marketplace.oversight import reading
 from marketplace.oversight.changes import Cause, Turn, changes
 
@@ -102,3 +106,86 @@ def test_a_rule_for_one_person_reaches_them_in_what_they_act_in(world: World):
     )
     found = reading.who(world.connection, POINT, "mhclg.rents", now=world.now)
     assert [(one.post.project, len(one.readers)) for one in found] == [("squad", 1)]
+
+
+def test_a_beginning_that_passed_is_gained_by_time_also_once_a_person_has_ended_it(world: World):
+    world.do(
+        lambda world: world.write(
+            "agreement",
+            subject=principals.project("squad"),
+            dataset="mhclg.rents",
+            nbf=rules.epoch(world.now + timedelta(days=1)),
+            obligations=(scope("a"),),
+        )
+    )
+    before = world.point
+    world.now += timedelta(hours=30)
+    after = world.point
+    world.now += timedelta(hours=1)
+    world.do(lambda world: rules.end(world.connection, f"agreement:{world.grants}", now=world.now))
+    found = changes(world.connection, POINT, before, after, DATASETS)
+    assert [(one.turn, one.dataset, one.causes) for one in found] == [
+        (Turn.GAINED, "mhclg.rents", (Cause.TIME,))
+    ]
+
+
+def test_a_marking_is_as_it_was_at_the_point_that_is_asked_about(world: World):
+    before = world.point
+    world.do(lambda world: mark(world, Handling.HMG_USE_ONLY))
+    marked = world.point
+    assert readers(world) == set()
+    assert since(world, before) == [(Turn.LOST, (Cause.STAGE,), ["ben"])]
+    world.do(lambda world: mark(world, Handling.NONE))
+    lost = changes(world.connection, POINT, before, marked, DATASETS)
+    assert [one.turn for one in lost] == [Turn.LOST]
+    assert since(world, before) == []
+
+
+def mark(world: World, handling: Handling) -> None:
+    address = DatasetAddress.parse(HOMES)
+    before = datasets.handling(world.connection, address).value
+    history.note(world.connection, Kind.HANDLING, {HOMES: before})
+    datasets.set_handling(world.connection, address, handling)
+
+
+def test_an_accreditation_is_as_it_was_at_the_point_that_is_asked_about(world: World):
+    projects.register(
+        world.connection,
+        Project(
+            name="trial",
+            title="trial",
+            purpose="For the trial",
+            organisation="sheffield",
+            audience=Audience.RESEARCHER,
+        ),
+    )
+    world.do(
+        lambda world: projects.add_member(
+            world.connection,
+            project="trial",
+            person=world.people["cy"].id,
+            first_day=world.now.date(),
+        )
+    )
+    world.do(
+        lambda world: world.write(
+            "agreement",
+            subject=principals.project("trial"),
+            dataset="mhclg.rents",
+            nbf=rules.epoch(world.now),
+            stage=Audience.RESEARCHER,
+            obligations=(scope("a"),),
+        )
+    )
+    before = world.point
+    accredit(world, world.now.date() + timedelta(days=9))
+    accredited = world.point
+    assert since(world, before) == [(Turn.GAINED, (Cause.AUDIENCE,), ["cy"])]
+    accredit(world, None)
+    gained = changes(world.connection, POINT, before, accredited, DATASETS)
+    assert [one.turn for one in gained] == [Turn.GAINED]
+    assert since(world, before) == []
+
+
+def accredit(world: World, until: date | None) -> None:
+    world.do(lambda world: projects.accredit(world.connection, "trial", until=until))
