@@ -17,10 +17,10 @@ from rich.table import Table
 def show(console: Console, figures: list[Figure]) -> None:
     """Print one table."""
     table = Table(title="The marketplace beside DuckDB in-process")
-    table.add_column("what", no_wrap=True)
+    table.add_column("what")
     for heading in ("measured", "reach", "towards"):
-        table.add_column(heading, justify="right")
-    table.add_column("unit")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
     for figure in figures:
         if not figure.detail:
             style = "bold red" if figure.missed else None
