@@ -1,5 +1,6 @@
 """Which query workers are idle, which are busy, and which spares wait to be bound."""
 
+import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from marketplace.engine.watch import WATCH
 from marketplace.errors import ServiceBusy, WorkerLost
 
 _BIND_SECONDS = 30.0
+_YOUNG = 0.1  # seconds in which most queries end
 _SHORT = 0.25  # processor seconds that any query may take before it is a long one
 _LIGHT = 0.1  # of long queries lately, up to which a caller's queries need not yield to others
 _MOST_IDLE = 64  # workers, for each has six files open here
@@ -44,7 +46,7 @@ class BoundWorker:
         self._process = process
         self._limits = limits
         self._used = False
-        self._spent_before = 0.0
+        self._spent_before: float | None = None
         self._long_spent = 0.0
         self.yields = False
         self._confined_to = _identities(views)
@@ -92,8 +94,16 @@ class BoundWorker:
         self._spent_before = self._process.processor_seconds()
         self._long_spent = 0.0
 
+    def end_account(self) -> float:
+        """What `overspent` tells, the last time: what the process does from here on is its own."""
+        seconds = self.overspent()
+        self._spent_before = None
+        return seconds
+
     def overspent(self) -> float:
         """Processor seconds beyond those of a short query, since this was last asked."""
+        if self._spent_before is None:
+            return 0.0
         spent = self._process.processor_seconds() - self._spent_before
         before, self._long_spent = self._long_spent, max(spent - _SHORT, self._long_spent)
         return self._long_spent - before
@@ -116,8 +126,10 @@ class BoundWorker:
 class WorkerPool:
     """Workers by the one view map that each is bound to. Safe to share between threads.
 
-    At most `places` are busy at a time. Idle ones are kept for the next query on their map while all
-    together hold at most `memory` bytes; `most_waiting` queries may stand in line for a place.
+    At most `places` are busy at a time, and of those that began just now only one more than there
+    are processors: short queries get done sooner one after the other, by fewer workers. Idle ones
+    are kept for the next query on their map while all together hold at most `memory` bytes;
+    `most_waiting` queries may stand in line for a place.
     """
 
     def __init__(
@@ -132,6 +144,7 @@ class WorkerPool:
     ) -> None:
         self._limits = limits
         self._places = places
+        self._most_young = len(os.sched_getaffinity(0)) + 1
         self._spare_count = spares
         self._scratch = scratch
         self._memory = memory
@@ -169,7 +182,8 @@ class WorkerPool:
                 if not worker.yields:
                     self.refill()
                 return worker
-            if worker.fit():
+            if worker.fit():  # what it did until now was not for this query
+                worker.begin_account()
                 return worker
             self.give_back(worker, fit=False)
 
@@ -180,7 +194,7 @@ class WorkerPool:
             place = self._busy.pop(worker, None)
             if place is not None:
                 self._turnover.note(monotonic() - place.since)
-                self._usage.note(place.caller, worker.overspent())
+                self._usage.note(place.caller, worker.end_account())
             kept = fit and not self._closed
             if kept:
                 self._idle[worker] = memory
@@ -189,8 +203,9 @@ class WorkerPool:
             worker.close()
 
     def check(self) -> None:
-        """Keep the pool's order; the watch asks while a worker is busy, and once more after that.
+        """Keep the pool's order; the watch asks while a place is taken, and once more after that.
 
+        Whose query is young no longer lets the next of the line begin.
         Busy workers of callers who took much of the processors lately yield to others if there are
         any, and idle ones that were not used for longest end while all hold too much memory.
         """
@@ -205,7 +220,8 @@ class WorkerPool:
                 worker, memory = self._idle.popitem(last=False)
                 ended.append(worker)
                 held -= memory
-            if not self._busy:
+            self._call_next()
+            if not self._busy and not self._binding:
                 WATCH.release(self)
         if ended:  # the watch has no time to wait for a large process to go
             threading.Thread(target=_close_all, args=(ended,), name="closing").start()
@@ -251,15 +267,14 @@ class WorkerPool:
                 self._await_turn(caller, until, cancellation)
                 place = Place(caller, monotonic(), yields=self._must_yield(caller))
                 worker = self._idle_on(views, yields=place.yields)
+                WATCH.guard(self)
                 if worker is None or fresh:
                     self._binding.append(place)
                     return None, place
-                worker.begin_account()
                 if place.yields:
                     worker.yield_to_others()
                 del self._idle[worker]
                 self._busy[worker] = place
-                WATCH.guard(self)
                 return worker, place
             finally:
                 self._call_next()  # there may be a place for that one too
@@ -296,11 +311,19 @@ class WorkerPool:
         return busy(detail, self._turnover.wait(len(self._line), self._places))
 
     def _may_take(self, caller: str) -> bool:
-        taken = len(self._busy) + len(self._binding)
-        return taken < self._places and self._held(caller) < max(1, self._places // 2)
+        taken = self._taken()
+        began = monotonic() - _YOUNG
+        return (
+            len(taken) < self._places
+            and self._held(caller) < max(1, self._places // 2)
+            and sum(place.since > began for place in taken) < self._most_young
+        )
 
     def _held(self, caller: str) -> int:
-        return sum(place.caller == caller for place in (*self._busy.values(), *self._binding))
+        return sum(place.caller == caller for place in self._taken())
+
+    def _taken(self) -> tuple[Place, ...]:
+        return (*self._busy.values(), *self._binding)
 
     def _wake(self, turn: Turn) -> None:
         with self._guard:
