@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from threading import Thread
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from marketplace.api.outlet import STATE, Outlet
 from marketplace.app import create_app
 from marketplace.bootstrap import Marketplace
 from marketplace.listening import bind
@@ -68,10 +70,19 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return listener
 
 
+class _Connection(HttpToolsProtocol):
+    """Lets large results past the server, which would copy them."""
+
+    def on_message_begin(self) -> None:
+        """Offer the connection's outlet with every request."""
+        super().on_message_begin()
+        self.scope["state"][STATE] = Outlet(self.transport, self.flow.drain)
+
+
 def _server(marketplace: Marketplace) -> uvicorn.Server:
     configuration = uvicorn.Config(
         create_app(marketplace),
-        http="httptools",
+        http=_Connection,
         ws="none",
         lifespan="on",
         log_config=None,

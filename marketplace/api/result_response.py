@@ -11,14 +11,11 @@ from litestar.types import Receive, Scope, Send
 
 from marketplace.api.call import until_gone
 from marketplace.api.lanes import Lane
+from marketplace.api.outlet import MOST_AT_ONCE, STATE, Outlet
 
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_SECONDS = 0.5
-
-# The server buffers what the kernel does not take at once, and that still reaches a reader whose
-# access ends meanwhile.
-_MOST_BYTES_AT_ONCE = 1024**2
 
 
 class Deliverable(Protocol):
@@ -33,6 +30,31 @@ class Deliverable(Protocol):
     def stop_if_ended(self) -> bool: ...
 
     def close(self) -> None: ...
+
+
+class Sending(Protocol):
+    """How chunks reach the reader: `at_once` sends one in a thread as far as it can and gives what
+    is left of it; `later` sends a part of that, waiting for the reader without a thread."""
+
+    def at_once(self, chunk: bytes) -> list[memoryview]: ...
+
+    async def later(self, part: memoryview) -> None: ...
+
+
+class OverServer:
+    """Everything through the server, as it must be where it offers no outlet."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def at_once(self, chunk: bytes) -> list[memoryview]:
+        """Nothing is sent; see `Sending`."""
+        view = memoryview(chunk)
+        return [view[start : start + MOST_AT_ONCE] for start in range(0, len(view), MOST_AT_ONCE)]
+
+    async def later(self, part: memoryview) -> None:
+        """See `Sending`."""
+        await self._send({"type": "http.response.body", "body": bytes(part), "more_body": True})
 
 
 class ResultResponse(ASGIResponse):
@@ -59,9 +81,12 @@ class ResultResponse(ASGIResponse):
         self._delivery = delivery
         self._lane = lane
         self._held = held
+        self._outlet: Outlet | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; whatever happens, the work is stopped and then the place given back."""
+        if "content-length" not in self.headers:
+            self._outlet = scope["state"].get(STATE)
         with self._held:
             try:
                 await super().__call__(scope, receive, send)
@@ -84,19 +109,25 @@ class ResultResponse(ASGIResponse):
             relay.result()
 
     async def _relay(self, send: Send) -> None:
-        chunks = iter(self._delivery)
-        pace = self._lane.pace()
         try:
-            while (chunk := await self._lane.run(next, chunks, None)) is not None:
-                for part in _parts(chunk):
-                    sent = send({"type": "http.response.body", "body": part, "more_body": True})
-                    await pace.wait(sent, size=len(part))
+            if self._outlet is None:
+                await self._send_chunks(OverServer(send))
+            else:
+                with self._outlet.opened() as outlet:
+                    await self._send_chunks(outlet)
         except Exception as error:  # noqa: BLE001 - whatever it was, the result is not whole
             _log.warning("A result was cut: %s", type(error).__name__)
             return
         # Who has read the end may ask again at once, and then finds the place free.
         self._held.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_chunks(self, sending: Sending) -> None:
+        chunks = iter(self._delivery)
+        pace = self._lane.pace()
+        while left := await self._lane.run(_send_on, chunks, sending):
+            for part in left:
+                await pace.wait(sending.later(part), size=len(part))
 
     async def _end_with_access(self, relay: asyncio.Task[None]) -> None:
         """Look from outside too: a reader who takes nothing keeps the relay from looking."""
@@ -115,6 +146,7 @@ class ResultResponse(ASGIResponse):
         await self._lane.run(self._delivery.close)
 
 
-def _parts(chunk: bytes) -> Iterator[bytes]:
-    for start in range(0, len(chunk), _MOST_BYTES_AT_ONCE):
-        yield chunk[start : start + _MOST_BYTES_AT_ONCE]
+def _send_on(chunks: Iterator[bytes], sending: Sending) -> list[memoryview]:
+    """Send chunks for as long as the reader keeps up; what is left of the first that is not taken
+    at once, and nothing at the end."""
+    return next((left for chunk in chunks if (left := sending.at_once(chunk))), [])
