@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from threading import Lock
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,6 +14,8 @@ from catalogue.errors import Problem
 from marketplace.clock import Clock
 from marketplace.database import Database
 from marketplace.errors import AccessEnded
+
+Chunk = TypeVar("Chunk", bound=bytes | memoryview)
 
 # How long a running stream may go without looking at the policy revision again.
 _LOOK_AGAIN_SECONDS = 0.25
@@ -65,7 +67,8 @@ class Watch:
 class Stream(Protocol):
     """Encoded rows on their way. Iterating raises instead of ending where they are not whole.
 
-    `rows` are told at the end. `stop` and `close` may be called by another thread than the one that
+    `views` gives the same pieces, each of use until the next is asked for and for nothing but to be
+    sent on. `rows` are told at the end. `stop` and `close` may be called by another thread than the one that
     iterates, which is told the reason of a stop. `size` is how many
     bytes they are, once all of them are there.
     """
@@ -77,6 +80,8 @@ class Stream(Protocol):
     def size(self) -> int | None: ...
 
     def __iter__(self) -> Iterator[bytes]: ...
+
+    def views(self) -> Iterator[bytes | memoryview]: ...
 
     def stop(self, reason: Problem) -> None: ...
 
@@ -113,8 +118,15 @@ class Delivery:
         self._guard = Lock()
 
     def __iter__(self) -> Iterator[bytes]:
+        return self._watched(iter(self._result))
+
+    def views(self) -> Iterator[bytes | memoryview]:
+        """The chunks where they lie, each of use until the next is asked for; to be sent on, not read."""
+        return self._watched(self._result.views())
+
+    def _watched(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         try:
-            for chunk in self._result:
+            for chunk in chunks:
                 self._watch.look()
                 self._sent += len(chunk)
                 yield chunk

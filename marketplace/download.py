@@ -202,6 +202,10 @@ class FilePart(Iterator[bytes]):
         self._left -= len(piece)
         return piece
 
+    def views(self) -> Iterator[bytes]:
+        """The same pieces."""
+        return self
+
     def stop(self, reason: Problem) -> None:
         """Give no further piece; whoever asks for one is told the reason."""
         self._stopped = reason

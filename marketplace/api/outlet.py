@@ -58,7 +58,7 @@ class OpenOutlet:
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
         self._socket.setblocking(False)
 
-    def at_once(self, chunk: bytes) -> list[memoryview]:
+    def at_once(self, chunk: bytes | memoryview) -> list[memoryview]:
         """Send a chunk from any thread as far as its reader takes it; what is left is for `later`.
 
         Raises OSError where the connection is broken.

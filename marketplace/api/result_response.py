@@ -19,13 +19,14 @@ _LOOK_EVERY_SECONDS = 0.5
 
 
 class Deliverable(Protocol):
-    """An encoded result on its way. Iterating raises instead of ending where it is not whole.
+    """An encoded result on its way, in pieces that are each of use until the next is asked for.
+    Iterating raises instead of ending where it is not whole.
 
     `close` stops the work at once, from any thread, also while another waits for the next chunk;
     `stop_if_ended` does where access has ended, and says so.
     """
 
-    def __iter__(self) -> Iterator[bytes]: ...
+    def views(self) -> Iterator[bytes | memoryview]: ...
 
     def stop_if_ended(self) -> bool: ...
 
@@ -36,7 +37,7 @@ class Sending(Protocol):
     """How chunks reach the reader: `at_once` sends one in a thread as far as it can and gives what
     is left of it; `later` sends a part of that, waiting for the reader without a thread."""
 
-    def at_once(self, chunk: bytes) -> list[memoryview]: ...
+    def at_once(self, chunk: bytes | memoryview) -> list[memoryview]: ...
 
     async def later(self, part: memoryview) -> None: ...
 
@@ -47,7 +48,7 @@ class OverServer:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    def at_once(self, chunk: bytes) -> list[memoryview]:
+    def at_once(self, chunk: bytes | memoryview) -> list[memoryview]:
         """Nothing is sent; see `Sending`."""
         view = memoryview(chunk)
         return [view[start : start + MOST_AT_ONCE] for start in range(0, len(view), MOST_AT_ONCE)]
@@ -123,7 +124,7 @@ class ResultResponse(ASGIResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_chunks(self, sending: Sending) -> None:
-        chunks = iter(self._delivery)
+        chunks = self._delivery.views()
         pace = self._lane.pace()
         while left := await self._lane.run(_send_on, chunks, sending):
             for part in left:
@@ -146,7 +147,7 @@ class ResultResponse(ASGIResponse):
         await self._lane.run(self._delivery.close)
 
 
-def _send_on(chunks: Iterator[bytes], sending: Sending) -> list[memoryview]:
+def _send_on(chunks: Iterator[bytes | memoryview], sending: Sending) -> list[memoryview]:
     """Send chunks for as long as the reader keeps up; what is left of the first that is not taken
     at once, and nothing at the end."""
     return next((left for chunk in chunks if (left := sending.at_once(chunk))), [])

@@ -1,9 +1,10 @@
-"""The entry of a confined process: `python -m marketplace.engine.child ROLE DESCRIPTOR`.
+"""The entry of a confined process: `python -m marketplace.engine.child ROLE INTERRUPTS [MEMORY GIVEN]`.
 
 It imports its role, gives up its rights, and then serves requests until its parent is gone. It has
-an empty environment, no credentials, and only the files that the first request names. Through the
-pipe of that descriptor its parent names the request that it should end early; the pipe ends with
-the parent.
+an empty environment, no credentials, and only the files that the first request names. The arguments
+are descriptors: of a pipe through which its parent names the request that it should end early, and
+which ends with the parent; and of the memory that it shares with it, if any, with the pipe through
+which parts of that are given back.
 """
 
 import importlib
@@ -20,13 +21,14 @@ from catalogue.errors import Problem
 from marketplace.engine.confinement import confine
 from marketplace.engine.frames import Failure, FrameKind, Output, read_request
 from marketplace.engine.roles import MODULES, Confine, Interruptible, Role, Worker
+from marketplace.engine.slots import WritableSlots
 
 _NUMBER = struct.Struct("<I")
 
 
-def main(role: Role, interrupts: int) -> None:
+def main(role: Role, interrupts: int, *shared: int) -> None:
     """Serve until the parent closes the pipe or the worker is no longer fit."""
-    requests, output = _claim_pipes()
+    requests, output = _claim_pipes(WritableSlots(*shared) if shared else None)
     module = importlib.import_module(MODULES[role])
     output.say(FrameKind.READY, b"")
     first = read_request(requests)
@@ -110,10 +112,10 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__} in {places}"
 
 
-def _claim_pipes() -> tuple[BinaryIO, Output]:
+def _claim_pipes(slots: WritableSlots | None) -> tuple[BinaryIO, Output]:
     """Take the pipes, and leave nothing that a library's stray print could write into."""
     requests = os.fdopen(os.dup(0), "rb")
-    output = Output(os.dup(1))
+    output = Output(os.dup(1), slots)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
@@ -136,4 +138,4 @@ def _listen(interrupts: int, work: Work) -> None:
 
 
 if __name__ == "__main__":
-    main(Role(sys.argv[1]), int(sys.argv[2]))
+    main(Role(sys.argv[1]), *map(int, sys.argv[2:]))

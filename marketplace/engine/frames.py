@@ -4,6 +4,7 @@ A request is a length and a MessagePack body. An answer is a row of frames: a ki
 payload. DATA carries bytes as they are, LAST the last of them, NOTE something said on the way
 (progress), and only END makes an answer complete: a reader that meets the end of the pipe before it
 has lost the process. LAST and END leave together, so who has read LAST may read on and not wait.
+SHARED says in which slot of shared memory bytes lie that would be DATA otherwise, and how many.
 """
 
 import os
@@ -17,11 +18,15 @@ import msgspec
 from catalogue import errors as catalogue
 from catalogue.errors import Problem
 from marketplace import errors
+from marketplace.engine.slots import SLOT, WritableSlots
 
 CHUNK = 1024 * 1024
-_FRAME_LIMIT = 8 * CHUNK  # holds nearly every batch of an Arrow result whole
+_FRAME_LIMIT = SLOT  # holds nearly every batch of an Arrow result whole
+_WORTH_SHARING = 64 * 1024  # bytes; fewer go through the pipe sooner
 _HEADER = struct.Struct("<BI")
 _LENGTH = struct.Struct("<I")
+SHARED = struct.Struct("<BI")
+"""The payload of a SHARED frame: the slot, and how many bytes of it."""
 _MOST_PIECES = 512
 _MOMENT = 0.1  # seconds
 
@@ -35,13 +40,27 @@ class FrameKind(IntEnum):
     END = 4
     ERROR = 5
     LAST = 6
+    SHARED = 7
+
+
+class Place(NamedTuple):
+    """Where in shared memory a payload lies, which its process may change at any moment."""
+
+    slot: int
+    view: memoryview
 
 
 class Frame(NamedTuple):
-    """One frame as it was read."""
+    """One frame as it was read; its payload is at `place`, if that is in shared memory."""
 
     kind: FrameKind
     payload: bytes
+    place: Place | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the payload."""
+        return len(self.payload if self.place is None else self.place.view)
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +81,9 @@ class Output:
     File-like, so that Arrow writes into it; what it is given must not be changed afterwards.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, slots: WritableSlots | None = None) -> None:
         self._descriptor = descriptor
+        self._slots = slots
         self._pieces: list[memoryview] = []
         self._pending = 0
         self._bytes = 0
@@ -94,7 +114,7 @@ class Output:
         pieces, self._pieces, self._pending = self._pieces, [], 0
         self._sent_at = monotonic()
         for part in _parts(pieces):
-            self._send(_frame(FrameKind.DATA, part))
+            self._send(self._data(part))
 
     @property
     def taken(self) -> int:
@@ -105,7 +125,7 @@ class Output:
         """Send what is left, and with it the END that makes the answer complete."""
         *parts, last = _parts(self._pieces) or [[]]
         for part in parts:
-            self._send(_frame(FrameKind.DATA, part))
+            self._send(self._data(part))
         left = _frame(FrameKind.LAST, last) if last else []
         self._send([*left, *_frame(FrameKind.END, [memoryview(message)])])
         self._begin()
@@ -124,6 +144,13 @@ class Output:
     def note(self, message: msgspec.Struct) -> None:
         """Say something on the way."""
         self.say(FrameKind.NOTE, msgspec.msgpack.encode(message))
+
+    def _data(self, part: list[memoryview]) -> list[memoryview]:
+        size = sum(map(len, part))
+        if self._slots is None or size < _WORTH_SHARING:
+            return _frame(FrameKind.DATA, part)
+        place = SHARED.pack(self._slots.write(part), size)
+        return _frame(FrameKind.SHARED, [memoryview(place)])
 
     def _begin(self) -> None:
         self._pieces, self._pending, self._bytes = [], 0, 0

@@ -32,6 +32,7 @@ def open_instance(limits: Limits, scratch: Path) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {
         **_LOCKED_DOWN,
         "threads": limits.threads,
+        "external_threads": 0,
         "memory_limit": f"{limits.engine_memory}B",
         # Must be set as the instance opens: later DuckDB adds a folder of its own to those allowed.
         "temp_directory": str(scratch / "spill"),
@@ -47,8 +48,10 @@ def open_instance(limits: Limits, scratch: Path) -> duckdb.DuckDBPyConnection:
 
 
 def lock(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> None:
-    """Leave the instance only `paths` to open, and no setting to change."""
+    """Leave the instance only `paths` to open, and no setting to change but how much of a result it
+    makes ahead, which DuckDB lets be set for one cursor at a time only."""
     listed = ", ".join(map(literal, paths))
+    connection.execute("SET allowed_configs = ['streaming_buffer_size']")
     connection.execute(f"SET allowed_paths = [{listed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

@@ -24,15 +24,18 @@ import msgspec
 from catalogue.errors import Problem
 from marketplace.engine.frames import (
     CHUNK,
+    SHARED,
     Failure,
     Frame,
     FrameKind,
+    Place,
     problem_of,
     read_frame,
     write_request,
 )
 from marketplace.engine.limits import Limits
 from marketplace.engine.roles import Confine, Role
+from marketplace.engine.slots import Slots
 from marketplace.engine.watch import WATCH, Budget
 from marketplace.errors import QueryTooLarge, WorkerLost
 
@@ -58,6 +61,7 @@ class ConfinedProcess:
         *,
         interrupts: IO[bytes],
         said: IO[bytes],
+        slots: Slots | None,
     ) -> None:
         self._process = process
         self._requests = cast("IO[bytes]", process.stdin)
@@ -66,6 +70,7 @@ class ConfinedProcess:
         self._scratch = scratch
         self._interrupts = interrupts
         self._said = said
+        self.slots = slots
         self._reason: Problem | None = None
         self._requested = 0
         self._memory_told = _told_of(process.pid, "statm")
@@ -84,9 +89,11 @@ class ConfinedProcess:
         said = tempfile.TemporaryFile()  # noqa: SIM115 -- open for as long as the process starts
         heard, interrupting = os.pipe()
         os.set_blocking(interrupting, False)  # a process that does not listen keeps nobody
+        slots = Slots() if role is Role.QUERY else None
+        inherited = (heard, *(slots.inherited if slots else ()))
         process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "marketplace.engine.child", role, str(heard)],
-            pass_fds=(heard,),
+            [sys.executable, "-I", "-m", "marketplace.engine.child", role, *map(str, inherited)],
+            pass_fds=inherited,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -94,9 +101,10 @@ class ConfinedProcess:
             env=_environment(private),
             pipesize=CHUNK,
         )
-        os.close(heard)
+        for descriptor in inherited:
+            os.close(descriptor)
         interrupts = open(interrupting, "wb", buffering=0)  # noqa: PTH123, SIM115 -- a descriptor
-        return cls(process, limits, private, interrupts=interrupts, said=said)
+        return cls(process, limits, private, interrupts=interrupts, said=said, slots=slots)
 
     @property
     def pid(self) -> int:
@@ -189,6 +197,11 @@ class ConfinedProcess:
             return False
         return True
 
+    def rest(self) -> None:
+        """Let go what only an answer on its way needs."""
+        if self.slots is not None:
+            self.slots.rest()
+
     def stop(self, reason: Problem) -> None:
         """Kill it at once, from any thread; whoever reads from it is told the first reason."""
         if self._reason is None:
@@ -209,6 +222,8 @@ class ConfinedProcess:
         ):
             with suppress(OSError):  # a request that was never read
                 file.close()
+        if self.slots is not None:
+            self.slots.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def interrupt(self, number: int) -> None:
@@ -221,9 +236,20 @@ class ConfinedProcess:
         frame = None
         with suppress(ValueError, OSError):  # closed meanwhile by another thread
             frame = read_frame(self._answers)
+        if frame is not None and frame.kind is FrameKind.SHARED:
+            frame = self._shared(frame)
         if frame is None:
             raise self._loss()
         return frame
+
+    def _shared(self, frame: Frame) -> Frame | None:
+        """The DATA that a SHARED frame stands for, or None where no honest process says so."""
+        if self.slots is None or len(frame.payload) != SHARED.size:
+            return None
+        slot, size = SHARED.unpack(frame.payload)
+        if not self.slots.take(slot, size):
+            return None
+        return Frame(FrameKind.DATA, b"", Place(slot, self.slots.view(slot, size)))
 
     def _await_ready(self, deadline: float) -> bytes:
         waiting = Call(self, self._requested, deadline, self._limits)
@@ -275,12 +301,13 @@ class Call(Iterator[Frame]):
         WATCH.guard(self)
 
     def __next__(self) -> Frame:
-        """The next DATA, LAST or NOTE frame."""
+        """The next DATA, LAST or NOTE frame; `let_go` of it when its payload has been read."""
         if self.end is not None:
             raise StopIteration
         while (frame := self._receive()).kind in _CARRYING:
             if self._reason is None:
                 return frame
+            self.let_go(frame)
         self.over = True
         self.finish()
         if self._reason is not None:
@@ -290,6 +317,11 @@ class Call(Iterator[Frame]):
             raise self._reason
         self.end = frame.payload
         raise StopIteration
+
+    def let_go(self, frame: Frame) -> None:
+        """The payload of a frame is of no more use: the process may use its place again."""
+        if frame.place is not None and self._process.slots is not None:
+            self._process.slots.give_back(frame.place.slot)
 
     @property
     def lagging(self) -> bool:
@@ -312,8 +344,8 @@ class Call(Iterator[Frame]):
     def drain(self) -> None:
         """Read what is left after `stop`, so that the process may be asked again."""
         with suppress(Problem):
-            for _ in self:
-                pass
+            for frame in self:
+                self.let_go(frame)
 
     def check(self) -> None:
         """See whether it keeps its bounds, and stop it where it does not."""
@@ -397,7 +429,9 @@ def _told_of(pid: int, what: str) -> IO[bytes]:
 def _environment(private: Path) -> dict[str, str]:
     """All that the process knows of the world: none of the parent's settings or secrets.
 
-    Two libraries start threads when they are imported, which Landlock would then not bind.
+    Two libraries start threads when they are imported, which Landlock would then not bind. The C
+    library keeps what a large result needed for its batches until the next, where it would otherwise
+    ask the kernel for each of them.
     """
     return {
         "HOME": str(private),
@@ -406,4 +440,6 @@ def _environment(private: Path) -> dict[str, str]:
         "TZ": "UTC",
         "OPENBLAS_NUM_THREADS": "1",
         "JE_ARROW_MALLOC_CONF": "background_thread:false",
+        "MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2),
+        "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2),
     }

@@ -46,7 +46,7 @@ class ResultStream(Iterator[bytes]):
         self._limits = limits
         self._agreed_bytes = most.bytes
         self._scratch = scratch
-        self._first: bytes | None = None
+        self._first: Frame | None = None
         self._spool: Spool | None = None
         self._complete = False  # what the worker had to send
         self._finished = False  # what the reader had to get
@@ -82,15 +82,39 @@ class ResultStream(Iterator[bytes]):
 
     def __next__(self) -> bytes:
         """The next piece."""
+        frame = self._advance()
+        if frame is None:
+            raise StopIteration
+        return self._taken(frame)
+
+    def views(self) -> Iterator[bytes | memoryview]:
+        """The pieces where they lie, each of use until the next is asked for.
+
+        The worker could change them meanwhile: relay them, and parse copies.
+        """
+        while (frame := self._advance()) is not None:
+            try:
+                yield frame.payload if frame.place is None else frame.place.view
+            finally:
+                self._call.let_go(frame)
+
+    def _advance(self) -> Frame | None:
         try:
-            piece = self._next()
+            frame = self._next()
         except BaseException:
             self.close()
             raise
-        if piece is None:
+        if frame is None:
             self.close()
-            raise StopIteration
-        return piece
+        return frame
+
+    def _taken(self, frame: Frame) -> bytes:
+        if frame.place is None:
+            return frame.payload
+        try:
+            return bytes(frame.place.view)
+        finally:
+            self._call.let_go(frame)
 
     def stop(self, reason: Problem) -> None:
         """Stop the work while it is this stream's; whoever waits for bytes gets the reason."""
@@ -108,6 +132,9 @@ class ResultStream(Iterator[bytes]):
         WATCH.release(self)
         self.stop(WorkerLost("The stream was closed before its end."))
         with self._reading:  # who waits for bytes reads on until the worker has stopped
+            first, self._first = self._first, None
+            if first is not None:
+                self._call.let_go(first)
             if self._spool is None:
                 self._release()
             else:
@@ -128,13 +155,17 @@ class ResultStream(Iterator[bytes]):
         """See `close`."""
         self.close()
 
-    def _next(self) -> bytes | None:
+    def _next(self) -> Frame | None:
         with self._reading:
-            piece, self._first = self._first, None
-            if piece is None and not self._finished:
-                piece = self._from_worker() if self._spool is None else self._spool.read()
-                self._finished = piece is None
-            return piece
+            frame, self._first = self._first, None
+            if frame is None and not self._finished:
+                frame = self._from_worker() if self._spool is None else self._from_spool()
+                self._finished = frame is None
+            return frame
+
+    def _from_spool(self) -> Frame | None:
+        piece = None if self._spool is None else self._spool.read()
+        return None if piece is None else Frame(FrameKind.DATA, piece)
 
     def _spool_rest(self) -> None:
         with self._reading:
@@ -142,8 +173,8 @@ class ResultStream(Iterator[bytes]):
                 return
             self._spool = spool = Spool(self._scratch, self._limits.spool)
         try:
-            while (piece := self._from_worker()) is not None:
-                spool.write(piece)
+            while (frame := self._from_worker()) is not None:
+                spool.write(self._taken(frame))
             spool.end()
         except Problem as problem:
             spool.fail(problem)
@@ -151,24 +182,28 @@ class ResultStream(Iterator[bytes]):
             self._release()
             spool.leave()
 
-    def _from_worker(self) -> bytes | None:
+    def _from_worker(self) -> Frame | None:
         """The next piece, or None at a proven end."""
         if self._complete:
             return None
         try:
-            piece = self._piece()
-            if piece is None or piece.kind is FrameKind.LAST:
+            frame = self._piece()
+            if frame is None or frame.kind is FrameKind.LAST:
                 self._end()
         except BaseException:
             self._release()
             raise
-        return None if piece is None else piece.payload
+        return frame
 
     def _piece(self) -> Frame | None:
         for frame in self._call:
             if frame.kind in (FrameKind.DATA, FrameKind.LAST):
-                self.bytes += len(frame.payload)
-                self._check_size()
+                self.bytes += frame.size
+                try:
+                    self._check_size()
+                except QueryTooLarge:
+                    self._call.let_go(frame)
+                    raise
                 return frame
         return None
 

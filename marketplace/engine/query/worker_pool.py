@@ -85,6 +85,10 @@ class BoundWorker:
         share, of = _WEARY
         return self._process.alive and self._process.resident() * of < self._limits.memory * share
 
+    def rest(self) -> None:
+        """Let go what only an answer on its way needs."""
+        self._process.rest()
+
     def own_memory(self) -> int:
         """Bytes that ending it would free."""
         return self._process.own_memory()
@@ -189,6 +193,7 @@ class WorkerPool:
 
     def give_back(self, worker: BoundWorker, *, fit: bool) -> None:
         """Keep a worker that may be asked again, end any other."""
+        worker.rest()
         memory = worker.own_memory()
         with self._guard:
             place = self._busy.pop(worker, None)

@@ -56,7 +56,7 @@ class ScriptedDelivery:
         self.close()
         return b"".join(self._chunks)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def views(self) -> Iterator[bytes]:
         yield from self._chunks
         if self._wait:
             self.closed.wait(20)
