@@ -3,15 +3,20 @@
 import fcntl
 import mmap
 import os
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
+from typing import cast
 
 import pytest
 
-from marketplace.engine.frames import SHARED, FrameKind, Output, read_frame
+from marketplace.engine.frames import SHARED, Frame, FrameKind, Output, Place, read_frame
+from marketplace.engine.limits import Limits
+from marketplace.engine.process import Call, ConfinedProcess
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.engine.slots import SLOT, Slots, WritableSlots
+from marketplace.errors import WorkerLost
 
 CSV = Encoding(OutputFormat.CSV)
 LARGE = "SELECT i, repeat('x', 100) AS text FROM range(1000000) t(i)"
@@ -25,6 +30,29 @@ def slots() -> Iterator[Slots]:
     slots.close()
     for descriptor in slots.inherited:
         os.close(descriptor)
+
+
+class Answering:
+    """A process that has sent three large pieces and the end of its answer."""
+
+    def __init__(self, slots: Slots, process: WritableSlots) -> None:
+        self.slots = slots
+        self._frames = deque(self._piece(process) for _ in range(3))
+        self._frames.append(Frame(FrameKind.END, b""))
+
+    def _piece(self, process: WritableSlots) -> Frame:
+        slot = process.write([memoryview(b"piece")])
+        assert self.slots.take(slot, 5)
+        return Frame(FrameKind.DATA, b"", Place(slot, self.slots.view(slot, 5)))
+
+    def next_frame(self) -> Frame:
+        return self._frames.popleft()
+
+    def interrupt(self, number: int) -> None:
+        """It has ended already."""
+
+    def resident(self) -> int:
+        return 0
 
 
 def writable(slots: Slots) -> WritableSlots:
@@ -132,7 +160,19 @@ def test_pieces_that_are_kept_are_not_written_over(workers: QueryWorkers) -> Non
     assert b"".join(pieces).count(b"\n") == 1_000_001
 
 
-def test_results_that_were_left_early_cost_a_worker_no_slot(workers: QueryWorkers) -> None:
+def test_an_answer_that_nobody_reads_on_gives_every_slot_back(slots: Slots) -> None:
+    os.set_blocking(slots.inherited[1], False)
+    process = writable(slots)
+    call = Call(cast("ConfinedProcess", Answering(slots, process)), 1, 60.0, Limits())
+    next(call)
+    call.stop(WorkerLost("Its reader has left."))
+    call.drain()
+
+    assert call.over
+    assert len({process.write([memoryview(b"free again")]) for _ in range(2)}) == 2
+
+
+def test_a_worker_lives_on_after_results_that_were_left_early(workers: QueryWorkers) -> None:
     with workers.run((), "SELECT 1", CSV) as before:
         list(before)
     for read in range(6):
