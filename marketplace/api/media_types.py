@@ -7,6 +7,7 @@ in Content-Type. A range with `codecs` is more specific than one without.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from marketplace.engine.query.query_messages import Compression, Encoding, OutputFormat
 from marketplace.errors import FormatNotOffered
@@ -31,6 +32,7 @@ _MEMBER = re.compile(r'(?:[^,"]|"[^"]*")+')
 _PARAMETER = re.compile(r';\s*([^;="\s]+)=("[^"]*"|[^;"\s]*)')
 
 
+@lru_cache(64)  # each client sends one
 def negotiate(accept: str) -> tuple[str, Encoding]:
     """The Content-Type and the encoding for an Accept header. Raises FormatNotOffered."""
     wishes = dict(_wishes(accept.lower()))

@@ -39,10 +39,13 @@ _FINGERPRINT = """
 """
 
 
+_BEGIN = "BEGIN TRANSACTION READ ONLY"
+
 # DuckDB stops its threads where so much of a result waits to be written, and lets them go on only when
-# there is room: with its own ten mebibytes a large result took twice as long.
-_STREAMED = "64MiB"
-_BEGIN = f"BEGIN TRANSACTION READ ONLY; SET streaming_buffer_size = '{_STREAMED}'"
+# there is room: with its own ten mebibytes a large result took twice as long. Where all files are
+# smaller than those the setting would cost more than it saves.
+_BEGIN_LARGE = f"{_BEGIN}; SET streaming_buffer_size = '64MiB'"
+_LARGE = 10 * 1024**2
 
 
 class QueryWorker:
@@ -56,6 +59,7 @@ class QueryWorker:
         self._hidden: dict[str, str] = {}
         self._shows: list[tuple[object, ...]] = []
         self._running: duckdb.DuckDBPyConnection | None = None
+        self._begin = _BEGIN
         self._broken = False
 
     def perform(self, request: bytes, output: Output) -> msgspec.Struct:
@@ -95,6 +99,8 @@ class QueryWorker:
             for table in message.tables
             for path in table.files
         } | {str(self._scratch): "the scratch folder"}
+        if sum(Path(path).stat().st_size for table in message.tables for path in table.files) > _LARGE:
+            self._begin = _BEGIN_LARGE
         instance = open_instance(self._limits, self._scratch)
         try:
             self._tables = NativeTables(instance, message.tables, self._limits)
@@ -131,7 +137,7 @@ class QueryWorker:
             raise RuntimeError("a statement came before the tables")
         cursor = self._running = self._instance.cursor()
         try:
-            cursor.execute(_BEGIN)
+            cursor.execute(self._begin)
             yield cursor
         except BrokenPipeError:
             raise
