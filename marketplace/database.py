@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -66,6 +64,10 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision; of several nodes that start, one does it."""
+        # Only the process that prepares the others' database needs it.
+        from alembic import command
+        from alembic.config import Config
+
         configuration = Config()
         configuration.set_main_option(
             "script_location", str(Path(__file__).with_name("migrations"))

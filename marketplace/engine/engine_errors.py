@@ -7,13 +7,12 @@ instance holds nothing else. Paths of files may not.
 from collections.abc import Mapping
 
 import duckdb
-import pyarrow as pa
 
 from catalogue.errors import Problem
 from marketplace.errors import QueryFailed, QueryTooLarge
 
-ENGINE_ERRORS = (duckdb.Error, pa.ArrowException, OSError, MemoryError, RuntimeError, ValueError)
-"""What a statement can raise: Arrow passes DuckDB's errors on as OSError, with DuckDB's text."""
+ENGINE_ERRORS = (duckdb.Error, OSError, MemoryError, RuntimeError, ValueError)
+"""What a statement can raise where its result is not taken as Arrow."""
 
 _LONGEST = 2000
 _OWN_FAULT = ("INTERNAL Error", "FATAL Error", "TransactionContext Error", "Serialization Error")

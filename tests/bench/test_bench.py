@@ -47,6 +47,8 @@ def test_a_quick_run_compares_every_value_and_leaves_all_figures(tmp_path: Path)
         "small query beside a hostile neighbour, p95 against alone",
         "publish of a CSV file, speed against COPY",
         "publish, peak memory of service and workers",
+        "publish, peak sum of their resident bytes",
+        "large publish, peak memory of service and workers",
         "permitted, all datasets of a listing",
     } <= set(measured)
     for kind in ("SQLite", "PostgreSQL"):

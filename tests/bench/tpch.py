@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from figure import Figure
-from memory import watching_memory
+from memory import memory_figures, watching_memory
 from same import require_same
 from sides import FLIGHT, HTTP, IN_PROCESS, PROTOCOLS, Side, opened_sides
 from turns import Seconds, in_turns, ratio, timed, turn
@@ -45,8 +45,7 @@ def measure_queries(world: World) -> list[Figure]:
         total = sum(statistics.median(taken[name][side]) for name in queries)
         what = f"TPC-H, 22 queries, {side}"
         figures.append(Figure(what=what, measured=total, unit="s"))
-    what = "TPC-H, peak memory of service and workers"
-    return [*figures, Figure(what=what, measured=peak[0] / 1e9, unit="GB")]
+    return [*figures, *memory_figures("TPC-H", peak)]
 
 
 def measure_pull(world: World) -> list[Figure]:

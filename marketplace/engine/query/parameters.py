@@ -14,6 +14,9 @@ from pyarrow import ipc
 from marketplace.engine.engine_errors import ENGINE_ERRORS
 from marketplace.errors import QueryFailed
 
+QUERY_ERRORS = (*ENGINE_ERRORS, pa.ArrowException)
+"""What a query can raise: Arrow passes DuckDB's errors on as OSError, with DuckDB's text."""
+
 _HOW_TO_SEND = "Send one row of Arrow values, one column for each parameter, in their order."
 
 Values = Mapping[str, duckdb.Value | None]
@@ -67,7 +70,7 @@ def _values(cursor: duckdb.DuckDBPyConnection, table: pa.Table) -> list[duckdb.V
 def _told_as(sentence: str) -> Iterator[None]:
     try:
         yield
-    except ENGINE_ERRORS:
+    except QUERY_ERRORS:
         raise _refused(sentence) from None
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from marketplace.engine.engine_errors import ENGINE_ERRORS, is_fatal, told
+from marketplace.engine.engine_errors import is_fatal, told
 from marketplace.engine.frames import Output
 from marketplace.engine.instance import lock, open_instance
 from marketplace.engine.limits import Limits
 from marketplace.engine.query.encode import encode, write_schema
 from marketplace.engine.query.native_tables import NativeTables
 from marketplace.engine.query.outlines import show_outlines
-from marketplace.engine.query.parameters import Values, read_values, unbound
+from marketplace.engine.query.parameters import QUERY_ERRORS, Values, read_values, unbound
 from marketplace.engine.query.query_messages import (
     Bind,
     Bound,
@@ -105,7 +105,7 @@ class QueryWorker:
         try:
             self._tables = NativeTables(instance, message.tables, self._limits)
             show_outlines(instance, message.outlines)
-        except ENGINE_ERRORS as error:
+        except QUERY_ERRORS as error:
             raise told(error, self._hidden) from None
         lock(instance, [path for table in message.tables for path in table.files])
         instance.execute(_FINGERPRINT)
@@ -141,7 +141,7 @@ class QueryWorker:
             yield cursor
         except BrokenPipeError:
             raise
-        except ENGINE_ERRORS as error:
+        except QUERY_ERRORS as error:
             self._broken = is_fatal(error)
             raise told(error, self._hidden) from None
         finally:
