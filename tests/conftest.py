@@ -26,6 +26,43 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent
 
 
+# The longest files, so that none of them begins when the other processes have nothing left to do.
+LONGEST_FIRST = (
+    "test_bench.py",
+    "test_query.py",
+    "test_killed_publisher.py",
+    "test_processes.py",
+    "test_rollout.py",
+    "test_chaos.py",
+    "test_parties.py",
+    "test_adversarial_sql.py",
+    "test_revision.py",
+    "test_results.py",
+    "test_adbc.py",
+    "test_pulls.py",
+    "test_http.py",
+    "test_oversight.py",
+    "test_query_workers.py",
+    "test_commands.py",
+    "test_masks.py",
+    "test_tidying.py",
+    "test_preparation.py",
+    "test_downloads.py",
+    "test_publish.py",
+    "test_demo.py",
+    "test_extract_properties.py",
+    "test_heavy_callers.py",
+    "test_memory.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; within a file the order stays as random as it is."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 class SettableClock:
     """A clock that stands still until a test moves it."""
 

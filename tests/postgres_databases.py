@@ -11,7 +11,9 @@ from psycopg import Connection
 from marketplace.database import open_database
 
 _TEMPLATE = "template_marketplace"
-_MOST_KEPT_BYTES = 4 * 1024**2  # deleted rows stay in a table's file, and later tests would read them
+_MOST_KEPT_BYTES = (
+    4 * 1024**2
+)  # deleted rows stay in a table's file, and later tests would read them
 
 _LEAVE = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = %s"
 _SHAPE = """

@@ -234,7 +234,9 @@ def test_all_is_well_after_all_of_them(exit_: Exit) -> None:
 
 
 def test_every_case_of_the_corpus_is_run() -> None:
-    assert sum(len(chosen(kind)) for kind in ("filtered", "no-leak", "reject", "limit")) == len(CASES)
+    assert sum(len(chosen(kind)) for kind in ("filtered", "no-leak", "reject", "limit")) == len(
+        CASES
+    )
     assert len(CASES) > 103 + 300
 
 

@@ -289,14 +289,45 @@ def beginnings(
     return Beginnings(sqlite_template, tmp_path_factory, request)
 
 
-@pytest.fixture(scope="session")
-def acts() -> Acts:
-    """What happened in the small country before a test begins; a module may say otherwise."""
-    return lambda _: None
+def nothing(_: World) -> None:
+    """What happens where nobody does anything."""
+
+
+def publish(world: World) -> None:
+    """Let the ministry publish its homes."""
+    world.publish()
+
+
+def publish_and_share(world: World) -> None:
+    """Let the ministry publish its homes and agree to share them with the Sheffield squad."""
+    world.publish()
+    world.share()
 
 
 @pytest.fixture
-def entered(beginnings: Beginnings, acts: Acts, database_url: str, tmp_path: Path) -> dict[str, str]:
+def acts(request: pytest.FixtureRequest) -> Acts:
+    """What happened in the small country before a test begins; a module may say otherwise."""
+    if "shared" in request.fixturenames:
+        return publish_and_share
+    return publish if "homes" in request.fixturenames else nothing
+
+
+@pytest.fixture
+def homes(world: World) -> World:
+    """The small country, in which the ministry has published its homes."""
+    return world
+
+
+@pytest.fixture
+def shared(world: World) -> World:
+    """The small country, in which the homes are published and shared with the Sheffield squad."""
+    return world
+
+
+@pytest.fixture
+def entered(
+    beginnings: Beginnings, acts: Acts, database_url: str, tmp_path: Path
+) -> dict[str, str]:
     """Everybody's tokens, with the small country in the database and its folder in place."""
     return beginnings.copy(acts, database_url, tmp_path / "data")
 

@@ -36,7 +36,7 @@ from marketplace.sharing.stops import Party
 from marketplace.sharing.vocabulary import DataType, Power
 from marketplace.wire import AppointmentForm, OfferForm, StopForm
 
-from .conftest import ARROW, BY, HOUSEHOLDS, LAST_DAY, Acts, World
+from .conftest import ARROW, BY, HOUSEHOLDS, LAST_DAY, Acts, World, publish
 
 HOMES = DatasetAddress("mhclg", "homes")
 COUNT = "SELECT count(*) AS homes FROM mhclg.homes"
@@ -101,7 +101,7 @@ class Country(World):
 
 @pytest.fixture(scope="module")
 def acts() -> Acts:
-    return lambda world: world.publish()
+    return publish
 
 
 @pytest.fixture
