@@ -80,22 +80,24 @@ class Marketplace:
 
 
 def open_marketplace(
-    settings: Settings, *, clock: Clock = system_clock, prepared: bool = False
+    settings: Settings, *, clock: Clock = system_clock, prepared: bool = False, spares: int = 1
 ) -> Marketplace:
     """Open the marketplace on its data, bringing the database's schema up to date.
 
     Where it was `prepared` by another process a moment ago, schema and store are not looked at
-    again. No worker is started yet: the first statement does that, or `workers.start()`. Raises
-    StoreUnfit where the object store cannot keep the publish protocol's promises.
+    again. `spares` query workers wait started for whoever comes with new files. No worker is started
+    yet: the first statement does that, or `workers.start()`. Raises StoreUnfit where the object store cannot keep the publish protocol's promises.
     """
     with ExitStack() as undo:
-        marketplace = _compose(settings, never_back(clock), undo, prepared=prepared)
+        marketplace = _compose(settings, never_back(clock), undo, prepared=prepared, spares=spares)
         marketplace.audit.start()
         undo.pop_all()
     return marketplace
 
 
-def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: bool) -> Marketplace:
+def _compose(
+    settings: Settings, clock: Clock, undo: ExitStack, *, prepared: bool, spares: int
+) -> Marketplace:
     folders = _Folders(settings.data)
     database = open_database(settings.database_url, clock=clock)
     undo.callback(database.close)
@@ -127,7 +129,7 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
     workers = QueryWorkers(
         query_limits,
         places=settings.query_workers,
-        spares=1,
+        spares=spares,
         scratch=scratch.path,
         memory=settings.query_memory_in_all,
         most_waiting=settings.query_line,
@@ -211,10 +213,10 @@ def _compose(settings: Settings, clock: Clock, undo: ExitStack, *, prepared: boo
 
 @contextmanager
 def opened(
-    settings: Settings, *, clock: Clock = system_clock, prepared: bool = False
+    settings: Settings, *, clock: Clock = system_clock, prepared: bool = False, spares: int = 1
 ) -> Iterator[Marketplace]:
     """The marketplace for the length of a block; see `open_marketplace`."""
-    marketplace = open_marketplace(settings, clock=clock, prepared=prepared)
+    marketplace = open_marketplace(settings, clock=clock, prepared=prepared, spares=spares)
     try:
         yield marketplace
     finally:

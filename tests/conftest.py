@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +18,49 @@ from catalogue.object_store import ObjectStore
 from catalogue.table_schema import TableSchema
 from connectors.stores import open_store
 from marketplace.database import Database, open_database
+from tests.postgres_databases import PostgresDatabases
 
 if TYPE_CHECKING:
     from marketplace.engine.ingest.ingest_job import Ingested, Progress
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+# The longest files, so that none of them begins when the other processes have nothing left to do.
+LONGEST_FIRST = (
+    "test_bench.py",
+    "test_query.py",
+    "test_killed_publisher.py",
+    "test_processes.py",
+    "test_rollout.py",
+    "test_chaos.py",
+    "test_parties.py",
+    "test_adversarial_sql.py",
+    "test_revision.py",
+    "test_results.py",
+    "test_adbc.py",
+    "test_pulls.py",
+    "test_http.py",
+    "test_oversight.py",
+    "test_query_workers.py",
+    "test_commands.py",
+    "test_masks.py",
+    "test_tidying.py",
+    "test_preparation.py",
+    "test_downloads.py",
+    "test_publish.py",
+    "test_demo.py",
+    "test_extract_properties.py",
+    "test_heavy_callers.py",
+    "test_memory.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; within a file the order stays as random as it is."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 class SettableClock:
@@ -63,7 +101,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """A real PostgreSQL from PyPI, with a migrated database `template` to copy."""
+    """A real PostgreSQL from PyPI."""
     # Not in a folder of pytest's own: another run may clear those away under the server.
     folder = Path(tempfile.mkdtemp(prefix="marketplace-tests-"))
     # The server's package looks for a runtime folder when it is imported, and warns without one.
@@ -75,13 +113,17 @@ def postgres_server() -> Iterator[str]:
     # No test cuts the server's power, and databases that come and go are much quicker so.
     _administer(uri, "ALTER SYSTEM SET fsync = off")
     _administer(uri, "SELECT pg_reload_conf()")
-    _administer(uri, "CREATE DATABASE template_marketplace")
-    database = open_database(_named(uri, "template_marketplace"))
-    database.migrate()
-    database.close()
     yield uri
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: str) -> Iterator[PostgresDatabases]:
+    """The databases on it, one after the other lent to a test."""
+    databases = PostgresDatabases(postgres_server.replace("postgresql+psycopg", "postgresql", 1))
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -92,11 +134,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    uri: str = request.getfixturevalue("postgres_server")
-    name = f"test_{uuid4().hex}"
-    _administer(uri, f"CREATE DATABASE {name} TEMPLATE template_marketplace")
-    yield _named(uri, name)
-    _administer(uri, f"DROP DATABASE {name} WITH (FORCE)")
+    databases: PostgresDatabases = request.getfixturevalue("postgres_databases")
+    with databases.lent() as url:
+        yield url
 
 
 @pytest.fixture
@@ -215,18 +255,17 @@ def kept_database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
     """An empty, migrated database of each kind, for tests whose transaction is rolled back."""
-    if request.param == "sqlite":
-        path = tmp_path_factory.mktemp("kept") / "marketplace.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        url = f"sqlite:///{path}"
-    else:
-        uri: str = request.getfixturevalue("postgres_server")
-        name = f"kept_{uuid4().hex}"  # it may be made again when tests need the other kind between
-        _administer(uri, f"CREATE DATABASE {name} TEMPLATE template_marketplace")
-        url = _named(uri, name)
-    opened = open_database(url)
-    yield opened
-    opened.close()
+    with ExitStack() as held:
+        if request.param == "sqlite":
+            path = tmp_path_factory.mktemp("kept") / "marketplace.db"
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            url = f"sqlite:///{path}"
+        else:
+            databases: PostgresDatabases = request.getfixturevalue("postgres_databases")
+            url = held.enter_context(databases.lent())
+        opened = open_database(url)
+        held.callback(opened.close)
+        yield opened
 
 
 class _NotKept(Exception):
@@ -239,11 +278,6 @@ def passing_connection(kept_database: Database) -> Iterator[Connection]:
     with suppress(_NotKept), kept_database.writing() as connection:
         yield connection
         raise _NotKept
-
-
-def _named(uri: str, name: str) -> str:
-    before, _, after = uri.partition("/postgres?")
-    return f"{before}/{name}?{after}"
 
 
 def _administer(uri: str, statement: str) -> None:

@@ -13,7 +13,8 @@ import struct
 import sys
 import threading
 import traceback
-from typing import BinaryIO
+from types import ModuleType
+from typing import BinaryIO, cast
 
 import msgspec
 
@@ -29,6 +30,8 @@ _NUMBER = struct.Struct("<I")
 def main(role: Role, interrupts: int, *shared: int) -> None:
     """Serve until the parent closes the pipe or the worker is no longer fit."""
     requests, output = _claim_pipes(WritableSlots(*shared) if shared else None)
+    # pyarrow imports it where it is installed. Nothing here needs it, and the service has none.
+    sys.modules["numpy"] = cast("ModuleType", None)
     module = importlib.import_module(MODULES[role])
     output.say(FrameKind.READY, b"")
     first = read_request(requests)

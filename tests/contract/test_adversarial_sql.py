@@ -45,6 +45,8 @@ id,council,nino,amount,note
 AGREED = [(1, "Liverpool", None, 10.5, "a"), (2, "Liverpool", None, 20.25, "b")]
 HIDDEN = "987654.75 876543.5 HIDDEN SECRET99Z AB123456C QQ123456A QQ654321B 31000".split()  # noqa: SIM905
 
+AT_ITS_LIMITS = ("did not finish within", "needed more than", "needs more memory or scratch space")
+
 # Where the corpus puts the table's name in a place that an address cannot stand in.
 BY_HAND = {
     f"SELECT * FROM main.{ASKED}": f"SELECT * FROM {ADDRESS}",
@@ -65,7 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One table shared in part, and one that the caller may not know of."""
     folder = tmp_path_factory.mktemp("world")
     settings = read_settings(
-        {}, data=folder / "data", query_deadline=5.0, query_memory=700 * 1024**2, query_workers=4
+        {}, data=folder / "data", query_deadline=30.0, query_memory=700 * 1024**2, query_workers=4
     )
     with bootstrap.opened(settings) as marketplace:
         world = World(marketplace, folder)
@@ -197,13 +199,24 @@ def test_an_oracle_learns_nothing_of_hidden_rows(
 
 
 @pytest.mark.parametrize("case", chosen("reject"))
-def test_a_hostile_statement_is_refused_or_ends_at_its_limits(
-    exit_: Exit, root: Path, case: dict[str, str]
-) -> None:
+def test_a_hostile_statement_is_refused(exit_: Exit, root: Path, case: dict[str, str]) -> None:
     sql = as_asked(case, root)
 
     found = outcome(exit_, sql)
     assert isinstance(found, Refused), found
+    check_text(str(found), sql, root)
+
+
+@pytest.mark.parametrize("case", chosen("limit"))
+def test_a_statement_that_asks_for_too_much_ends_at_its_limits(
+    exit_: Exit, world: World, root: Path, case: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.marketplace.querying, "_deadline", 1.0)
+    sql = as_asked(case, root)
+
+    found = outcome(exit_, sql)
+    assert isinstance(found, Refused), found
+    assert [words for words in AT_ITS_LIMITS if words in str(found)], found
     check_text(str(found), sql, root)
 
 
@@ -221,7 +234,9 @@ def test_all_is_well_after_all_of_them(exit_: Exit) -> None:
 
 
 def test_every_case_of_the_corpus_is_run() -> None:
-    assert sum(len(chosen(kind)) for kind in ("filtered", "no-leak", "reject")) == len(CASES)
+    assert sum(len(chosen(kind)) for kind in ("filtered", "no-leak", "reject", "limit")) == len(
+        CASES
+    )
     assert len(CASES) > 103 + 300
 
 

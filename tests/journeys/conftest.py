@@ -1,7 +1,9 @@
 """A small country to walk the journeys in: a ministry, two councils, a company, one squad."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -16,7 +18,10 @@ from marketplace import bootstrap
 from marketplace.bootstrap import Marketplace
 from marketplace.client import Client, connect
 from marketplace.delivery import Delivery
+from marketplace.engine.limits import Limits
+from marketplace.engine.query import workers
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
+from marketplace.engine.query.statement_parser import StatementParser
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
@@ -28,6 +33,8 @@ from marketplace.settings import read_settings
 from marketplace.sharing.agreements import Agreement
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.vocabulary import DataType, Power
+from tests.conftest import SettableClock
+from tests.postgres_databases import Content, PostgresDatabases, content_of, fill
 
 ARROW = Encoding(OutputFormat.ARROW)
 
@@ -43,13 +50,24 @@ E08000003,Manchester,2800,4100
 
 
 class World:
-    """The running marketplace, and people in it by what they are."""
+    """The running marketplace, and people in it by what they are.
 
-    def __init__(self, marketplace: Marketplace, folder: Path) -> None:
+    They are entered, unless `secrets` has the tokens of those who were entered before.
+    """
+
+    def __init__(
+        self, marketplace: Marketplace, folder: Path, secrets: dict[str, str] | None = None
+    ) -> None:
         self.marketplace = marketplace
         self._folder = folder
-        self._secrets: dict[str, str] = {}
-        self._enter()
+        self._secrets = dict(secrets or {})
+        if secrets is None:
+            self._enter()
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Everybody's token."""
+        return dict(self._secrets)
 
     @property
     def publisher(self) -> Principal:
@@ -204,18 +222,159 @@ class World:
         )
 
 
+Acts = Callable[[World], None]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a marketplace holds once a world is made: made once, and copied for each test."""
+
+    data: Path
+    content: Content
+    secrets: dict[str, str]
+
+
+class Beginnings:
+    """The beginnings of worlds, by the kind of database and by what happened in them."""
+
+    def __init__(
+        self, sqlite: Path, folders: pytest.TempPathFactory, request: pytest.FixtureRequest
+    ) -> None:
+        self._sqlite = sqlite
+        self._folders = folders
+        self._request = request
+        self._made: dict[tuple[bool, Acts], Beginning] = {}
+
+    def copy(self, acts: Acts, url: str, data: Path) -> dict[str, str]:
+        """Put one into an empty database and a folder; returns everybody's tokens."""
+        on_sqlite = url.startswith("sqlite")
+        if (on_sqlite, acts) not in self._made:
+            self._made[on_sqlite, acts] = self._make(acts, on_sqlite=on_sqlite)
+        beginning = self._made[on_sqlite, acts]
+        shutil.copytree(beginning.data, data)
+        if on_sqlite:
+            shutil.move(data / "marketplace.db", url.removeprefix("sqlite:///"))
+        else:
+            fill(url, beginning.content)
+        return beginning.secrets
+
+    def _make(self, acts: Acts, *, on_sqlite: bool) -> Beginning:
+        folder = self._folders.mktemp("beginning")
+        data = folder / "data"
+        if on_sqlite:
+            data.mkdir()
+            shutil.copy(self._sqlite, data / "marketplace.db")
+            secrets = _acted(acts, folder, f"sqlite:///{data / 'marketplace.db'}")
+            return Beginning(data, Content({}, []), secrets)
+        databases: PostgresDatabases = self._request.getfixturevalue("postgres_databases")
+        with databases.lent() as url:
+            secrets = _acted(acts, folder, url)
+            return Beginning(data, content_of(url), secrets)
+
+
+def _acted(acts: Acts, folder: Path, url: str) -> dict[str, str]:
+    settings = read_settings({}, data=folder / "data", database=url)
+    with bootstrap.opened(settings, clock=SettableClock(), spares=0) as marketplace:
+        world = World(marketplace, folder)
+        acts(world)
+    return world.secrets
+
+
+@pytest.fixture(scope="session")
+def beginnings(
+    sqlite_template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Beginnings:
+    return Beginnings(sqlite_template, tmp_path_factory, request)
+
+
+def nothing(_: World) -> None:
+    """What happens where nobody does anything."""
+
+
+def publish(world: World) -> None:
+    """Let the ministry publish its homes."""
+    world.publish()
+
+
+def publish_and_share(world: World) -> None:
+    """Let the ministry publish its homes and agree to share them with the Sheffield squad."""
+    world.publish()
+    world.share()
+
+
 @pytest.fixture
-def marketplace(database_url: str, tmp_path: Path, clock) -> Iterator[Marketplace]:
-    """The whole marketplace on each kind of database, with a clock to set."""
+def acts(request: pytest.FixtureRequest) -> Acts:
+    """What happened in the small country before a test begins; a module may say otherwise."""
+    if "shared" in request.fixturenames:
+        return publish_and_share
+    return publish if "homes" in request.fixturenames else nothing
+
+
+@pytest.fixture
+def homes(world: World) -> World:
+    """The small country, in which the ministry has published its homes."""
+    return world
+
+
+@pytest.fixture
+def shared(world: World) -> World:
+    """The small country, in which the homes are published and shared with the Sheffield squad."""
+    return world
+
+
+@pytest.fixture
+def entered(
+    beginnings: Beginnings, acts: Acts, database_url: str, tmp_path: Path
+) -> dict[str, str]:
+    """Everybody's tokens, with the small country in the database and its folder in place."""
+    return beginnings.copy(acts, database_url, tmp_path / "data")
+
+
+class LastingParser(StatementParser):
+    """Outlives the marketplaces that it parses for."""
+
+    def close(self) -> None:
+        """Stay for the next."""
+
+    def end(self) -> None:
+        """End the process."""
+        super().close()
+
+
+@pytest.fixture(scope="session")
+def parser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LastingParser]:
+    """One parsing process for all worlds: it is confined to no file at all, and so has none of theirs."""
+    limits = Limits(memory=read_settings({}).query_memory)
+    parser = LastingParser(limits, tmp_path_factory.mktemp("parser"))
+    yield parser
+    parser.end()
+
+
+@pytest.fixture
+def marketplace(
+    database_url: str,
+    entered: dict[str, str],
+    tmp_path: Path,
+    clock,
+    parser: LastingParser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Marketplace]:
+    """The whole marketplace on each kind of database, with a clock to set.
+
+    A test has ended before a spare worker would have started.
+    """
+    monkeypatch.setattr(workers, "StatementParser", lambda *_: parser)
     settings = read_settings({}, data=tmp_path / "data", database=database_url)
-    with bootstrap.opened(settings, clock=clock) as opened:
+    with bootstrap.opened(settings, clock=clock, spares=0) as opened:
         yield opened
 
 
 @pytest.fixture
-def world(marketplace: Marketplace, tmp_path: Path) -> World:
+def world(marketplace: Marketplace, entered: dict[str, str], tmp_path: Path) -> World:
     """The small country, on each kind of database."""
-    return World(marketplace, tmp_path)
+    return World(marketplace, tmp_path, entered)
 
 
 @pytest.fixture

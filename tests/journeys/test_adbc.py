@@ -35,7 +35,11 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def marketplace(
-    database_url: str, tmp_path: Path, clock: Any, authority: trustme.CA
+    database_url: str,
+    entered: dict[str, str],
+    tmp_path: Path,
+    clock: Any,
+    authority: trustme.CA,
 ) -> Iterator[Marketplace]:
     """The marketplace with a certificate for its Flight exit."""
     issued = authority.issue_cert("127.0.0.1")

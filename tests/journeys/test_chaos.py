@@ -68,7 +68,9 @@ DOES_NOT_HEED = "SELECT levenshtein(repeat('a', 300000), repeat('b', 300000)) FR
 
 
 @pytest.fixture
-def marketplace(database_url: str, tmp_path: Path, clock) -> Iterator[Marketplace]:
+def marketplace(
+    database_url: str, entered: dict[str, str], tmp_path: Path, clock
+) -> Iterator[Marketplace]:
     """Few workers, short deadlines, and room for many calls of one person."""
     settings = read_settings(
         {},

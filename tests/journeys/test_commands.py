@@ -38,10 +38,10 @@ def run(
     return run
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_request_is_named_by_its_beginning_or_by_its_dataset(
     world: Any, run: Run, acting: Callable[[str], Client]
 ):
-    world.publish()
     assert "None. Your token is for sheffield_squad" in run("member", "requests")[1]
     assert "None. Your token is for the role of owner in mhclg" in run("owner", "agreements")[1]
     assert run("owner", "approve", "mhclg.homes", "--reason", "x")[0] == 2
@@ -79,8 +79,8 @@ def test_a_first_publish_says_who_can_find_the_dataset(world: Any, run: Run, tmp
     assert "None with these words." in run("member", "datasets", "homes", "mhclg")[1]
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_result_in_a_file_comes_with_its_receipt(world: Any, run: Run, tmp_path: Path):
-    world.publish()
     file, receipt = tmp_path / "homes.parquet", tmp_path / "receipt.txt"
     sql = "SELECT * FROM mhclg.homes"
     assert run("owner", "query", sql, "-o", str(file), "--receipt", str(receipt))[0] == 0
@@ -88,9 +88,8 @@ def test_a_result_in_a_file_comes_with_its_receipt(world: Any, run: Run, tmp_pat
     assert Receipt.parse(receipt.read_text()).entry.kind == EntryKind.READ_DECIDED
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_result_is_written_in_the_format_asked_for(world: Any, run: Run, tmp_path: Path):
-    world.publish()
-    world.share()
     sql = "SELECT area, households FROM mhclg.homes WHERE area = 'Sheffield'"
     for output_format, written in [
         ("csv", '"area","households" "Sheffield",614'),
@@ -105,8 +104,8 @@ def test_a_result_is_written_in_the_format_asked_for(world: Any, run: Run, tmp_p
     assert run("member", "query", sql, "--format", "excel")[0] == 2
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_release_is_pulled_by_its_number(world: Any, run: Run, tmp_path: Path):
-    world.publish()
     world.publish("area_code,area,households,children\nE08000039,Sheffield,700,1\n")
     world.share()
     file = tmp_path / "homes.parquet"
@@ -119,9 +118,8 @@ def test_a_release_is_pulled_by_its_number(world: Any, run: Run, tmp_path: Path)
     assert (wrong[0], "Parquet" in wrong[1]) == (2, True)
 
 
+@pytest.mark.usefixtures("shared")
 def test_only_the_rows_that_are_shown_are_read(world: Any, run: Run):
-    world.publish()
-    world.share()
     endless = "SELECT a.range FROM range(1000000000) a, mhclg.homes"
     code, told = run("member", "query", endless, "--rows", "2")
     assert code == 0
@@ -132,8 +130,8 @@ def test_only_the_rows_that_are_shown_are_read(world: Any, run: Run):
     assert "There are more" not in told
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_cut_result_says_that_access_ended(world: Any, run: Run, monkeypatch: pytest.MonkeyPatch):
-    world.publish()
     agreement = world.share()
 
     def cut(result: Result, _: int) -> None:

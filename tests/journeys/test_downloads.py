@@ -95,9 +95,8 @@ def test_a_member_with_a_scope_gets_a_file_of_that_scope_only(world, ask: Ask) -
     assert [(file["sha256"], file["rows"]) for file in listed["files"]] == [(tag, 1)]
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_table_lists_its_files_under_the_number_of_their_release(world, ask: Ask) -> None:
-    world.publish()
-    world.share()
     listed = ask(HOMES).json()
     [file] = listed["files"]
 
@@ -139,9 +138,8 @@ def test_a_range_outside_of_the_file_is_told_its_size(world, ask: Ask) -> None:
     assert answer.json()["type"] == "/problems/range-unsatisfiable"
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_transfer_goes_on_only_with_the_file_that_it_began_with(world, ask: Ask) -> None:
-    world.publish()
-    world.share()
     tag = ask().headers["etag"]
     assert ask(range="bytes=4-", if_range=tag).status == 206
     world.publish("area_code,area,households,children\nE08000039,Sheffield,700,1\n", parent=1)
@@ -153,9 +151,8 @@ def test_a_transfer_goes_on_only_with_the_file_that_it_began_with(world, ask: As
     assert kept.status == 206
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_file_that_the_caller_has_is_not_sent_again(world, ask: Ask) -> None:
-    world.publish()
-    world.share()
     tag = ask().headers["etag"]
     answer = ask(if_none_match=tag)
 
@@ -204,10 +201,10 @@ def test_every_call_is_recorded_with_the_bytes_that_left(world, ask: Ask) -> Non
     assert first.facts["allowed"] is True
 
 
+@pytest.mark.usefixtures("homes")
 def test_an_agreement_that_limits_a_result_does_not_let_out_a_larger_table(
     world, acting, ask: Ask
 ) -> None:
-    world.publish()
     for most_rows, status in [(2, 413), (3, 200)]:
         form = ShareRequestForm(
             dataset="mhclg.homes",
@@ -226,11 +223,11 @@ def test_an_agreement_that_limits_a_result_does_not_let_out_a_larger_table(
         acting("owner").revoke(agreement.id, "Another limit")
 
 
+@pytest.mark.usefixtures("homes")
 @pytest.mark.parametrize("call", [FILE, HOMES])
 def test_an_extract_that_the_store_lost_is_built_again_for_a_download(
     world, ask: Ask, tmp_path: Path, call: str
 ) -> None:
-    world.publish()
     world.share(columns=("area", "households"))
     before = ask().data
     for copy in (tmp_path / "data" / "cache").glob("*.parquet"):
@@ -271,6 +268,7 @@ def test_revoking_cuts_a_download_and_the_record_says_so(world, url, monkeypatch
     assert len(body) <= record["bytes"] < size
 
 
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -293,8 +291,6 @@ def test_revoking_cuts_a_download_and_the_record_says_so(world, url, monkeypatch
     ],
 )
 def test_what_is_no_file_of_a_table_is_not_found(world, ask: Ask, path: str, status: int) -> None:
-    world.publish()
-    world.share()
     answer = ask(path)
 
     assert answer.status == status

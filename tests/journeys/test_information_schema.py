@@ -31,9 +31,8 @@ def test_each_caller_is_told_of_what_they_may_know_of_with_the_columns_agreed(wo
     assert {row[1] for row in columns(world, "owner")} == {"homes", "rough_sleeping", "salaries"}
 
 
+@pytest.mark.usefixtures("shared")
 def test_what_is_told_can_be_described_and_read_under_its_quoted_names(world: World) -> None:
-    world.publish()
-    world.share()
     [found] = world.query("SELECT * FROM information_schema.tables")
 
     quoted = f'"{found["table_catalog"]}"."{found["table_schema"]}"."{found["table_name"]}"'
@@ -46,9 +45,8 @@ def test_what_is_told_can_be_described_and_read_under_its_quoted_names(world: Wo
     }
 
 
+@pytest.mark.usefixtures("shared")
 def test_names_fold_as_sql_folds_them_and_no_further(world: World) -> None:
-    world.publish()
-    world.share()
 
     assert world.query('SELECT count(*) AS n FROM "MHCLG"."Homes"') == [{"n": 3}]
     with pytest.raises(Exception, match="not the address"):
@@ -57,8 +55,8 @@ def test_names_fold_as_sql_folds_them_and_no_further(world: World) -> None:
         world.query('SELECT * FROM "mhclg"."homess"')
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_look_at_the_catalogue_is_recorded_as_one_and_as_a_statement(world: World) -> None:
-    world.publish()
     delivery = world.deliver("SHOW ALL TABLES")
     assert b"".join(delivery)
 
@@ -71,8 +69,8 @@ def test_a_look_at_the_catalogue_is_recorded_as_one_and_as_a_statement(world: Wo
     assert [entry.facts["found"] for entry in looked] == [1]
 
 
+@pytest.mark.usefixtures("homes")
 def test_it_is_described_to_a_client_that_prepares(world: World) -> None:
-    world.publish()
 
     described = world.marketplace.querying.describe(world.member, "FROM information_schema.tables")
     assert b"table_catalog" in described.schema

@@ -40,11 +40,11 @@ def stored(tmp_path: Path, marketplace) -> Callable[[str], Path]:
     return find
 
 
+@pytest.mark.usefixtures("homes")
 @DAMAGES
 def test_an_extract_that_is_lost_or_altered_is_built_again_and_its_rest_goes(
     world, clock, stored, damage: Callable[[Path], None]
 ) -> None:
-    world.publish()
     world.share(columns=("area", "households"))
     rows = world.query(SQL)
     before = stored("extracts/")
@@ -60,11 +60,11 @@ def test_an_extract_that_is_lost_or_altered_is_built_again_and_its_rest_goes(
     assert world.query(SQL) == rows
 
 
+@pytest.mark.usefixtures("homes")
 @DAMAGES
 def test_a_release_that_is_lost_or_altered_is_told_and_nothing_takes_its_place(
     world, stored, damage: Callable[[Path], None]
 ) -> None:
-    world.publish()
     world.share(columns=("area", "households"))
     world.query(SQL)
     damage(stored("releases/"))

@@ -22,13 +22,6 @@ MEMBER = "member@sheffield.example"
 Acting = Callable[[str], Client]
 
 
-@pytest.fixture
-def shared(world: World) -> World:
-    world.publish()
-    world.share()
-    return world
-
-
 def give_token(world: World, name: str, email: str, **purpose: Any) -> None:
     world._secrets[name], _ = world.marketplace.administration.issue_token(
         email=email,
@@ -105,8 +98,8 @@ def test_everybody_sees_what_they_can_read_in_each_capacity(shared: World, actin
     assert acting("owner").what("outsider@manchester.example").access == ()
 
 
+@pytest.mark.usefixtures("homes")
 def test_changes_tell_who_gained_and_lost_and_why(world: World, acting: Acting, clock: Any):
-    world.publish()
     begun = acting("owner").who("mhclg.homes").revision
     clock.advance(timedelta(days=1))
     agreement = world.share()

@@ -36,7 +36,7 @@ from marketplace.sharing.stops import Party
 from marketplace.sharing.vocabulary import DataType, Power
 from marketplace.wire import AppointmentForm, OfferForm, StopForm
 
-from .conftest import ARROW, BY, HOUSEHOLDS, LAST_DAY, World
+from .conftest import ARROW, BY, HOUSEHOLDS, LAST_DAY, Acts, World, publish
 
 HOMES = DatasetAddress("mhclg", "homes")
 COUNT = "SELECT count(*) AS homes FROM mhclg.homes"
@@ -99,11 +99,14 @@ class Country(World):
             return False
 
 
+@pytest.fixture(scope="module")
+def acts() -> Acts:
+    return publish
+
+
 @pytest.fixture
-def world(marketplace, tmp_path) -> Country:
-    country = Country(marketplace, tmp_path)
-    country.publish()
-    return country
+def world(marketplace, entered, tmp_path) -> Country:
+    return Country(marketplace, tmp_path, entered)
 
 
 # Stops

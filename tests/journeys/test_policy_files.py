@@ -17,14 +17,6 @@ from marketplace.rollout.proposals import Target
 Acting = Callable[[str], Client]
 
 
-@pytest.fixture
-def shared(world: Any) -> Any:
-    """Homes, published, with an agreement for the Sheffield squad and an offer to local government."""
-    world.publish()
-    world.share()
-    return world
-
-
 def test_the_file_of_an_organisation_holds_every_grant_on_its_datasets(
     shared: Any, acting: Acting
 ) -> None:

@@ -46,9 +46,8 @@ def refusals(world: World) -> list[object]:
     return [entry.facts["refused_as"] for entry in recorded(world, EntryKind.READ_DECIDED)]
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_described_statement_runs_with_values_that_are_kept_in_the_log(world: World) -> None:
-    world.publish()
-    world.share()
 
     described = world.marketplace.querying.describe(world.member, SQL)
     assert pa.ipc.open_stream(described.schema).schema.names == ["area", "households"]
@@ -63,8 +62,8 @@ def test_a_described_statement_runs_with_values_that_are_kept_in_the_log(world: 
     )
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_statement_is_not_described_to_whoever_may_not_run_it(world: World) -> None:
-    world.publish()
 
     with pytest.raises(AccessDenied):
         world.marketplace.querying.describe(world.member, SQL)
@@ -73,8 +72,8 @@ def test_a_statement_is_not_described_to_whoever_may_not_run_it(world: World) ->
     assert sorted(map(str, refusals(world))) == ["AccessDenied", "UnknownDataset"]
 
 
+@pytest.mark.usefixtures("homes")
 def test_columns_that_were_not_agreed_are_not_described(world: World) -> None:
-    world.publish()
     world.share(columns=("area",))
 
     described = world.marketplace.querying.describe(world.member, "FROM mhclg.homes")
@@ -84,11 +83,10 @@ def test_columns_that_were_not_agreed_are_not_described(world: World) -> None:
     assert sorted(map(str, outcomes(world))) == ["QueryFailed", "described"]
 
 
+@pytest.mark.usefixtures("shared")
 def test_parameters_without_values_and_values_that_are_too_long_are_refused_on_record(
     world: World,
 ) -> None:
-    world.publish()
-    world.share()
 
     with pytest.raises(StatementRefused, match="came without values"):
         world.query(SQL)
@@ -98,9 +96,8 @@ def test_parameters_without_values_and_values_that_are_too_long_are_refused_on_r
     assert not [e for e in recorded(world, EntryKind.READ_DECIDED) if "parameters" in e.person]
 
 
+@pytest.mark.usefixtures("shared")
 def test_values_that_cannot_be_bound_leave_a_closed_record(world: World) -> None:
-    world.publish()
-    world.share()
 
     with pytest.raises(QueryFailed, match="2 parameters, and 1 value came"):
         run(world, SQL, "Sheffield")

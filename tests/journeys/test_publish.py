@@ -50,24 +50,24 @@ def test_the_next_file_becomes_the_next_release_and_the_first_stays_as_it_was(wo
         assert releases.read(connection, HOMES, 1) == first
 
 
+@pytest.mark.usefixtures("homes")
 def test_publishing_the_same_file_again_is_refused_and_says_that_it_is_there(world) -> None:
-    world.publish()
     with pytest.raises(ReleaseUnchanged, match="already holds exactly this file") as refused:
         world.publish()
     assert answer_for(refused.value).title == "Nothing new to publish"
     assert _latest(world).number == 1
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_publisher_who_builds_on_an_older_release_is_refused(world) -> None:
-    world.publish()
     world.publish(NEXT_QUARTER)
     with pytest.raises(ReleaseConflict, match="stands at release 2"):
         world.publish(NEXT_QUARTER.replace("1300", "1301"), parent=1)
     assert _latest(world).number == 2
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_file_that_breaks_the_contract_is_refused_line_by_line(world) -> None:
-    world.publish()
     with pytest.raises(ContractBroken) as refusal:
         world.publish(
             "area_code,area,households,children\n"
@@ -108,11 +108,11 @@ def test_a_dataset_of_two_tables_keeps_the_one_that_is_not_published_again(world
         world.query("SELECT households FROM mhclg.homes.quarter_one")
 
 
+@pytest.mark.usefixtures("homes")
 @pytest.mark.parametrize("failure", [StoreUnavailable, StoreUnfit])
 def test_a_store_that_fails_leaves_the_release_before_as_it_was(
     world, monkeypatch, failure
 ) -> None:
-    world.publish()
 
     def failing(*_: object) -> None:
         raise failure("The store does not answer.")

@@ -26,8 +26,8 @@ from marketplace.errors import (
 MANY_ROWS = "payment,amount\n" + "".join(f"{n},{n}.25\n" for n in range(300_000))
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_member_gets_the_rows_of_the_agreed_place_whichever_code_names_it(world) -> None:
-    world.publish()
     world.share(rows=RowsInPlaces(places=("E08000019",)))
     assert world.query("SELECT area_code, households FROM mhclg.homes") == [
         {"area_code": "E08000039", "households": 614}
@@ -50,8 +50,8 @@ def test_a_table_without_a_place_column_cannot_be_shared_by_place(world) -> None
         world.share(rows=RowsInPlaces(places=("Sheffield",)))
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_member_gets_the_rows_with_the_agreed_values_and_the_agreed_columns(world) -> None:
-    world.publish()
     rows = RowsWithValues(column="area", values=("Liverpool", "Manchester"))
     world.share(rows=rows, columns=("households", "area"))
     assert world.query("SELECT * FROM mhclg.homes ORDER BY households") == [
@@ -60,9 +60,8 @@ def test_a_member_gets_the_rows_with_the_agreed_values_and_the_agreed_columns(wo
     ]
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_column_that_a_later_release_adds_is_absent_from_every_agreement(world) -> None:
-    world.publish()
-    world.share()
     assert set(world.query("SELECT * FROM mhclg.homes LIMIT 1")[0]) == {
         "area_code",
         "area",
@@ -86,9 +85,8 @@ def world_text_with_a_column_more() -> list[str]:
     ]
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_person_outside_the_squad_is_told_why_and_what_to_ask_for(world) -> None:
-    world.publish()
-    world.share()
     with pytest.raises(AccessDenied) as refusal:
         world.query("SELECT * FROM mhclg.homes", by="outsider")
     assert refusal.value.detail
@@ -105,9 +103,8 @@ def test_what_a_caller_may_not_know_of_answers_like_what_is_not_there(world) -> 
     assert hidden.value.next_step == absent.value.next_step
 
 
+@pytest.mark.usefixtures("shared")
 def test_the_midnight_in_london_that_ends_the_last_day_ends_access(world, clock) -> None:
-    world.publish()
-    world.share()
     clock.now = clock.now.replace(month=12, day=31, hour=23, minute=59, second=59)
     assert world.query("SELECT count(*) AS n FROM mhclg.homes") == [{"n": 3}]
     clock.advance(timedelta(seconds=1))
@@ -115,9 +112,8 @@ def test_the_midnight_in_london_that_ends_the_last_day_ends_access(world, clock)
         world.query("SELECT count(*) AS n FROM mhclg.homes")
 
 
+@pytest.mark.usefixtures("shared")
 def test_what_ended_by_time_stays_ended_when_the_clock_is_set_back(world, clock) -> None:
-    world.publish()
-    world.share()
     clock.now = clock.now.replace(year=2027, month=1)
     with pytest.raises(AccessDenied):
         world.query("SELECT count(*) AS n FROM mhclg.homes")
@@ -126,8 +122,8 @@ def test_what_ended_by_time_stays_ended_when_the_clock_is_set_back(world, clock)
         world.query("SELECT count(*) AS n FROM mhclg.homes")
 
 
+@pytest.mark.usefixtures("homes")
 def test_revoking_ends_access_at_once(world) -> None:
-    world.publish()
     agreement = world.share()
     world.query("SELECT 1 AS one FROM mhclg.homes")
     world.marketplace.sharing.revoke(world.owner, agreement.id, "No longer needed")
@@ -186,9 +182,8 @@ def test_a_reader_who_goes_away_stops_the_work_and_the_record_says_so(world) -> 
     assert _counted(world)[EntryKind.READ_CLOSED] == 1
 
 
+@pytest.mark.usefixtures("shared")
 def test_every_read_is_decided_and_closed_in_the_log(world) -> None:
-    world.publish()
-    world.share()
     delivery = world.deliver("SELECT * FROM mhclg.homes")
     table = pa.ipc.open_stream(b"".join(delivery)).read_all()
     with world.marketplace.database.reading() as connection:
@@ -202,8 +197,8 @@ def test_every_read_is_decided_and_closed_in_the_log(world) -> None:
     assert closed.facts["outcome"] == "complete"
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_refused_read_is_in_the_log_too(world, clock) -> None:
-    world.publish()
     with pytest.raises(AccessDenied):
         world.query("SELECT * FROM mhclg.homes")
     assert _last(world, EntryKind.READ_DECIDED).facts["refused_as"] == "AccessDenied"
@@ -225,9 +220,8 @@ def test_a_refused_text_of_any_length_leaves_no_more_in_the_log_than_the_longest
     assert kept.endswith(f"SHA-256 {sha256(endless.encode()).hexdigest()})")
 
 
+@pytest.mark.usefixtures("shared")
 def test_no_bytes_leave_while_the_log_cannot_be_written(world, monkeypatch) -> None:
-    world.publish()
-    world.share()
     member = world.member
 
     def broken(*_: object, **__: object) -> str:
@@ -247,8 +241,8 @@ def test_another_projects_name_is_refused(world) -> None:
         )
 
 
+@pytest.mark.usefixtures("homes")
 def test_one_join_takes_each_table_under_its_own_agreement(world) -> None:
-    world.publish()
     world.publish("code,rough_sleepers\nE08000039,31\nE08000012,55\n", "mhclg.rough_sleeping")
     world.share(rows=RowsInPlaces(places=("Sheffield",)))
     joined = """
@@ -261,8 +255,8 @@ def test_one_join_takes_each_table_under_its_own_agreement(world) -> None:
     assert world.query(joined) == [{"area": "Sheffield", "households": 614, "rough_sleepers": 31}]
 
 
+@pytest.mark.usefixtures("homes")
 def test_the_extract_holds_no_byte_of_what_was_left_out(world, tmp_path) -> None:
-    world.publish()
     world.share(rows=RowsInPlaces(places=("Sheffield",)), columns=("area_code", "households"))
     world.query("SELECT * FROM mhclg.homes")
     (extract,) = (tmp_path / "data" / "objects").glob("**/extracts/**/*.parquet")
@@ -288,8 +282,8 @@ def _counted(world) -> Counter[EntryKind]:
         return Counter(entry.kind for entry in entries.latest(connection, limit=1000))
 
 
+@pytest.mark.usefixtures("homes")
 def test_an_act_of_sharing_that_is_refused_is_kept_in_the_log(world) -> None:
-    world.publish()
     agreement = world.share()
     with pytest.raises(AccessDenied):
         world.marketplace.sharing.revoke(world.member, agreement.id, "I would like to")

@@ -155,18 +155,16 @@ def _revision(world: World) -> int:
         return revision.read(connection)
 
 
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("act", ACTS)
 def test_an_act_that_can_change_an_answer_moves_the_revision(world: World, act: str) -> None:
-    world.publish()
-    world.share()
     before = _revision(world)
     ACTS[act](world)
     assert _revision(world) > before
 
 
+@pytest.mark.usefixtures("shared")
 def test_a_warm_read_gives_the_newest_release(world: World) -> None:
-    world.publish()
-    world.share()
     for _ in range(3):
         assert world.query(COUNT) == [{"homes": 3}]
     _publish_again(world)
@@ -183,11 +181,11 @@ LOOKS: dict[str, Callable[[World, Principal], object]] = {
 }
 
 
+@pytest.mark.usefixtures("homes")
 @pytest.mark.parametrize("look", LOOKS)
 def test_who_looks_while_their_token_is_being_revoked_is_nobody_afterwards(
     world: World, look: str
 ) -> None:
-    world.publish()
     database = world.marketplace.database
     caller = world.publisher
     with ThreadPoolExecutor(1) as others:

@@ -29,7 +29,7 @@ from marketplace.rollout.rollout import LASTING
 from marketplace.sharing.stops import Party
 from marketplace.wire import MoveTarget, ProposalForm, UndoForm
 
-from .conftest import BY, LAST_DAY, World
+from .conftest import BY, LAST_DAY, Acts, World
 
 HOMES = DatasetAddress("mhclg", "homes")
 COUNT = "SELECT count(*) AS homes FROM mhclg.homes"
@@ -39,9 +39,8 @@ AGAINST = "The criteria are for the whole country"
 INSTANT = timedelta(microseconds=1)
 
 
-@pytest.fixture
-def country(world: World) -> World:
-    """The small country with two universities, open data for researchers, and the stage before them."""
+def open_to_researchers(world: World) -> None:
+    """Enter two universities, and publish open data for researchers, before their stage."""
     administration = world.marketplace.administration
     for name in ("leeds_university", "york_university"):
         university = Organisation(name=name, title=name, audience=Audience.RESEARCHER)
@@ -61,6 +60,16 @@ def country(world: World) -> World:
         world._employ(name, name, project=f"{name}_study")
     world.publish(visible_to=Audience.RESEARCHER)
     world.marketplace.standing.offer(world.owner, HOMES, Audience.RESEARCHER)
+
+
+@pytest.fixture(scope="module")
+def acts() -> Acts:
+    return open_to_researchers
+
+
+@pytest.fixture
+def country(world: World) -> World:
+    """The small country with two universities, open data for researchers, and the stage before them."""
     return world
 
 

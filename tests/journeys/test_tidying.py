@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pyarrow as pa
+import pytest
 
 from access_policies.scope import AllRows, TableScope
 from marketplace.audit.entries import EntryKind, latest
@@ -40,8 +41,8 @@ def test_who_found_an_extract_just_before_it_was_dropped_can_still_fetch_it(worl
         assert paths[0].stat().st_size == files[0].bytes
 
 
+@pytest.mark.usefixtures("homes")
 def test_a_busy_marketplace_loses_nothing_by_being_tidied_daily(world, clock) -> None:
-    world.publish()
     world.share(columns=("area", "households"))
     rows = world.query("SELECT * FROM mhclg.homes ORDER BY area")
     stored = _stored(world, "")

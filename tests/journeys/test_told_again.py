@@ -18,11 +18,9 @@ SQL = "FROM mhclg.homes"
 
 
 @pytest.fixture
-def told(world: World) -> Description:
+def told(shared: World) -> Description:
     """What the member was told of `SQL`."""
-    world.publish()
-    world.share()
-    return describe(world)
+    return describe(shared)
 
 
 def describe(world: World, sql: str = SQL, *, by: str = "member") -> Description:
@@ -82,8 +80,8 @@ def test_a_token_that_was_revoked_is_told_nothing(world, told) -> None:
         world.marketplace.querying.describe(member, SQL)
 
 
+@pytest.mark.usefixtures("homes")
 def test_the_last_day_ends_it_at_midnight(world, clock) -> None:
-    world.publish()
     world.share(last_day=clock().date())
     clock.now = clock.now.replace(hour=23, minute=59, second=50)
     describe(world)
@@ -104,8 +102,8 @@ def test_a_run_is_decided_and_recorded_however_often_it_was_described(world, tol
     assert recorded(world) == before + 1
 
 
+@pytest.mark.usefixtures("homes")
 def test_what_tables_there_are_is_looked_at_and_recorded_each_time(world) -> None:
-    world.publish()
     for looks in (1, 2):
         describe(world, "SHOW ALL TABLES")
         assert recorded(world, EntryKind.CATALOGUE_READ) == looks

@@ -17,6 +17,7 @@ from access_policies.records import rules as rules_table
 from access_policies.rules import Effect, Rule
 from access_policies.scope import AllRows, TableScope
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
+from tests.examples import examples
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 DATASETS = ("mhclg.housing", "leeds.spending")
@@ -201,9 +202,11 @@ def connection() -> Iterator[Connection]:
 
 POINT = DecisionPoint()
 thorough = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-quick = settings(thorough, max_examples=100)
+quick = settings(thorough, max_examples=examples(100))
 
 
 def settle(connection: Connection, world: tuple[Rule, ...]) -> None:

@@ -33,6 +33,7 @@ from marketplace.identity.organisations import Organisation
 from marketplace.identity.principal import Principal
 from marketplace.identity.projects import Project
 from marketplace.query.answers import Answers, Moment
+from tests.examples import examples
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
@@ -309,7 +310,7 @@ class _Undone(Exception):
 
 
 @settings(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -14,6 +14,7 @@ from access_policies.rules import Effect, Rule
 from access_policies.scope import AllRows, RowsInPlaces, TableScope
 from access_policies.standing import role_rules
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Role, Subject
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 MOMENT = rules.epoch(NOW)
@@ -170,7 +171,7 @@ def answered(decision: Decision) -> tuple[bool, str]:
     return decision.allowed, decision.rule if decision.allowed else ""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(world=worlds(), audience=st.sampled_from(Audience), hour=st.integers(0, 9))
 def test_without_a_rule_that_is_shadowed_every_answer_is_the_same(
     world: tuple[Rule, ...], audience: Audience, hour: int
@@ -183,7 +184,7 @@ def test_without_a_rule_that_is_shadowed_every_answer_is_the_same(
                 assert answered(whole) == answered(decide(rest, audience, purpose, hour))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(world=worlds(), stage=st.sampled_from(Audience), hour=st.integers(0, 9))
 def test_a_rule_that_is_unreachable_never_decides(
     world: tuple[Rule, ...], stage: Audience, hour: int

@@ -33,6 +33,7 @@ from access_policies.scope import (
 )
 from access_policies.standing import denial_rules, listing_rules, offer_rules, role_rules
 from access_policies.vocabulary import Action, Audience, Authority, Role
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 ALL = RestrictTo(tables=(TableScope(table="homes", columns=("area",), rows=AllRows()),))
@@ -98,7 +99,7 @@ def grants(draw: st.DrawFn, number: int = 0) -> list[Rule]:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(first=grants(1), second=grants(2))
 def test_what_is_written_is_read_back_as_the_same_rules(
     first: list[Rule], second: list[Rule]

@@ -99,7 +99,10 @@ class QueryWorker:
             for table in message.tables
             for path in table.files
         } | {str(self._scratch): "the scratch folder"}
-        if sum(Path(path).stat().st_size for table in message.tables for path in table.files) > _LARGE:
+        if (
+            sum(Path(path).stat().st_size for table in message.tables for path in table.files)
+            > _LARGE
+        ):
             self._begin = _BEGIN_LARGE
         instance = open_instance(self._limits, self._scratch)
         try:

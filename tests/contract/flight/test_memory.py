@@ -17,7 +17,6 @@ from marketplace.flight.memory import require_bounded
 from marketplace.listening import bind
 
 MB = 1_000_000
-BOMB = pa.record_batch({f"c{number}": pa.array([b"\0" * 100 * MB]) for number in range(20)})
 
 
 class Served(NamedTuple):
@@ -34,6 +33,13 @@ class Served(NamedTuple):
 def _peak(process: int) -> int:
     status = Path(f"/proc/{process}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+@pytest.fixture
+def bomb() -> pa.RecordBatch:
+    """Two gigabytes as whoever decompresses it sees them; here, all columns are the same memory."""
+    column = pa.array([b"\0" * 100 * MB])
+    return pa.record_batch({f"c{number}": column for number in range(20)})
 
 
 @pytest.fixture
@@ -56,7 +62,7 @@ def served(shared_world) -> Iterator[Served]:
 
 
 def test_values_that_decompress_to_gigabytes_are_refused_and_cost_the_process_little(
-    shared_world, served: Served
+    shared_world, served: Served, bomb: pa.RecordBatch
 ) -> None:
     caller = shared_world.caller("member", location=served.location)
     handle = caller.prepare("SELECT ? AS x").handle
@@ -68,7 +74,7 @@ def test_values_that_decompress_to_gigabytes_are_refused_and_cost_the_process_li
 
     def attack(_: int) -> str:
         with pytest.raises(flight.FlightError) as refused:
-            caller.bind(handle, BOMB)
+            caller.bind(handle, bomb)
         return str(refused.value)
 
     with ThreadPoolExecutor(8) as attackers:

@@ -34,6 +34,7 @@ from marketplace.engine.extract.extract_messages import (
 )
 from marketplace.engine.frames import Output
 from marketplace.engine.limits import Limits
+from tests.examples import examples
 
 Row = dict[str, Any]
 
@@ -213,7 +214,7 @@ def _plain(value: Any) -> Any:
 
 
 @given(tables, shown_columns(), conditions)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_it_holds_what_plain_python_says(
     table: list[Row],
     columns: list[tuple[str, scope.Mask | None]],
@@ -225,7 +226,7 @@ def test_it_holds_what_plain_python_says(
 
 
 @given(tables, shown_columns(), conditions, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_two_tables_that_differ_only_in_what_is_hidden_give_the_same_bytes(
     table: list[Row],
     columns: list[tuple[str, scope.Mask | None]],

@@ -25,6 +25,7 @@ from access_policies.vocabulary import Action, Audience, Environment, Resource, 
 from marketplace.rollout.effect import Counts, foresee
 from marketplace.rollout.effect import Effect as EffectOfMove
 from marketplace.rollout.parties import Party, PartyKind
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 HOUR = 3600
@@ -227,7 +228,9 @@ def rows(effect: EffectOfMove) -> list[Row]:
 
 
 thorough = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
