@@ -12,7 +12,8 @@ class Plan:
     `scale` is TPC-H's scale factor, `payments` the rows of the CSV file that is published, of some 93
     bytes each, and `large_payments` those of the large one, `samples` how many small queries a
     latency is the median of, `clients` and `seconds` how many ask at the same time and for how long
-    in each round, `policy` how much stands in the world of many grants.
+    in each round, after `warming` seconds that are not counted, `policy` how much stands in the world
+    of many grants.
     """
 
     scale: float = 1
@@ -22,6 +23,7 @@ class Plan:
     samples: int = 200
     clients: int = 16
     seconds: float = 3.0
+    warming: float = 20.0
     policy: PolicySize = FULL
 
 
@@ -33,6 +35,7 @@ QUICK = Plan(
     samples=5,
     clients=3,
     seconds=0.2,
+    warming=0.1,
     policy=SMALL,
 )
 """A run that only shows that everything is measured; its figures say nothing."""
