@@ -32,6 +32,7 @@ def open_instance(limits: Limits, scratch: Path) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {
         **_LOCKED_DOWN,
         "threads": limits.threads,
+        # DuckDB would count the caller's thread among its own, which takes rows while they work.
         "external_threads": 0,
         "memory_limit": f"{limits.engine_memory}B",
         # Must be set as the instance opens: later DuckDB adds a folder of its own to those allowed.

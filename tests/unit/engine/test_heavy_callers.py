@@ -3,13 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from marketplace.engine.limits import Limits
+from marketplace.engine.process import ConfinedProcess
 from marketplace.engine.query import usage
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.usage import Usage
+from marketplace.engine.query.worker_pool import BoundWorker
 from marketplace.engine.query.workers import QueryWorkers
 
 CSV = Encoding(OutputFormat.CSV)
@@ -81,3 +84,26 @@ def test_what_a_caller_took_is_forgotten_by_halves(monkeypatch: pytest.MonkeyPat
     assert spent.of("ben") == 0.0
     clock[0] += 100.0
     assert spent.of("ann") == 0.0
+
+
+class Spending:
+    """A process of which a test says how long it has had a processor."""
+
+    seconds = 0.0
+
+    def processor_seconds(self) -> float:
+        return self.seconds
+
+
+def test_what_a_worker_does_for_itself_between_two_queries_is_charged_to_nobody() -> None:
+    process = Spending()
+    worker = BoundWorker(cast("ConfinedProcess", process), (), Limits())
+    worker.begin_account()
+    process.seconds = 1.25
+    assert worker.overspent() == 1.0
+    process.seconds = 2.25
+    assert worker.end_account() == 1.0
+    process.seconds = 60.0  # it copies a table
+    assert worker.overspent() == 0.0
+    worker.begin_account()
+    assert worker.overspent() == 0.0

@@ -1,16 +1,18 @@
 """Queries wait for a worker in a line that takes the callers in turn, and leave it at any time."""
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from marketplace.engine.limits import Limits
+from marketplace.engine.query import worker_pool
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.waiting_line import WaitingLine
@@ -122,6 +124,29 @@ def test_everybody_in_the_line_is_served_whoever_frees_a_place(
         answers = list(threads.map(ask, callers, timeout=50))
 
     assert answers == [f'"who"\n"{caller}"\n'.encode() for caller in callers]
+
+
+def test_of_queries_that_began_just_now_one_more_runs_than_there_are_processors(
+    limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pool, "_YOUNG", 1e6)
+    with pool(limits, tmp_path, places=16, patience=0.2) as workers, ExitStack() as running:
+        for number in range(len(os.sched_getaffinity(0)) + 1):
+            running.enter_context(workers.run((), LARGE, CSV, caller=f"caller {number}"))
+        with pytest.raises(ServiceBusy, match="Every query worker is taken"):
+            workers.run((), "SELECT 1", CSV, caller="other")
+        running.close()
+        with workers.run((), "SELECT 1", CSV, caller="other") as after:
+            assert b"".join(after)
+
+
+def test_a_query_that_is_young_no_longer_lets_the_next_begin(
+    limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_pool, "_YOUNG", 1.5)
+    with pool(limits, tmp_path, places=16, patience=15.0) as workers, ExitStack() as running:
+        for number in range(len(os.sched_getaffinity(0)) + 2):
+            running.enter_context(workers.run((), LARGE, CSV, caller=f"caller {number}"))
 
 
 def test_who_waits_is_told_when_the_service_stops(limits: Limits, tmp_path: Path) -> None:
