@@ -143,10 +143,21 @@ def test_of_queries_that_began_just_now_one_more_runs_than_there_are_processors(
 def test_a_query_that_is_young_no_longer_lets_the_next_begin(
     limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_pool, "_YOUNG", 1.5)
-    with pool(limits, tmp_path, places=16, patience=15.0) as workers, ExitStack() as running:
-        for number in range(len(os.sched_getaffinity(0)) + 2):
+    monkeypatch.setattr(worker_pool, "_YOUNG", 1e6)
+    cancellation = NotedCancellation()
+    with (
+        pool(limits, tmp_path, places=16) as workers,
+        ThreadPoolExecutor(1) as threads,
+        ExitStack() as running,
+    ):
+        for number in range(len(os.sched_getaffinity(0)) + 1):
             running.enter_context(workers.run((), LARGE, CSV, caller=f"caller {number}"))
+        waiting = threads.submit(
+            workers.run, (), "SELECT 1", CSV, caller="other", cancellation=cancellation
+        )
+        assert cancellation.waiting.wait(20)
+        monkeypatch.setattr(worker_pool, "_YOUNG", 0.0)
+        assert b"".join(waiting.result(timeout=20))
 
 
 def test_who_waits_is_told_when_the_service_stops(limits: Limits, tmp_path: Path) -> None:
