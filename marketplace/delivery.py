@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from threading import Lock
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -13,9 +13,8 @@ from access_policies import revision
 from catalogue.errors import Problem
 from marketplace.clock import Clock
 from marketplace.database import Database
+from marketplace.engine.query.result_stream import Take
 from marketplace.errors import AccessEnded
-
-Chunk = TypeVar("Chunk", bound=bytes | memoryview)
 
 # How long a running stream may go without looking at the policy revision again.
 _LOOK_AGAIN_SECONDS = 0.25
@@ -67,8 +66,8 @@ class Watch:
 class Stream(Protocol):
     """Encoded rows on their way. Iterating raises instead of ending where they are not whole.
 
-    `views` gives the same pieces, each of use until the next is asked for and for nothing but to be
-    sent on. `rows` are told at the end. `stop` and `close` may be called by another thread than the one that
+    `relay` gives pieces to `take`, which does not keep them, until it leaves some of one, copies of
+    which it returns; nothing is the end. `rows` are told at the end. `stop` and `close` may be called by another thread than the one that
     iterates, which is told the reason of a stop. `size` is how many
     bytes they are, once all of them are there.
     """
@@ -81,7 +80,7 @@ class Stream(Protocol):
 
     def __iter__(self) -> Iterator[bytes]: ...
 
-    def views(self) -> Iterator[bytes | memoryview]: ...
+    def relay(self, take: Take) -> list[bytes]: ...
 
     def stop(self, reason: Problem) -> None: ...
 
@@ -118,15 +117,8 @@ class Delivery:
         self._guard = Lock()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._watched(iter(self._result))
-
-    def views(self) -> Iterator[bytes | memoryview]:
-        """The chunks where they lie, each of use until the next is asked for; to be sent on, not read."""
-        return self._watched(self._result.views())
-
-    def _watched(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         try:
-            for chunk in chunks:
+            for chunk in self._result:
                 self._watch.look()
                 self._sent += len(chunk)
                 yield chunk
@@ -136,6 +128,31 @@ class Delivery:
             raise
         finally:
             self.close()
+
+    def relay(self, take: Take) -> list[bytes]:
+        """Give chunk after chunk to `take` while it leaves nothing; what it left of one, or nothing at
+        the end. Goes on after that chunk when called again, and raises as iterating does.
+
+        For whoever only sends them on: a chunk is of use until `take` returns.
+        """
+
+        def looked(chunk: bytes | memoryview) -> list[bytes]:
+            self._watch.look()
+            self._sent += len(chunk)
+            return take(chunk)
+
+        left: list[bytes] = []
+        try:
+            left = self._result.relay(looked)
+            if not left:
+                self._outcome = "complete"
+        except Problem as problem:
+            self._outcome = type(problem).__name__
+            raise
+        finally:
+            if not left:
+                self.close()
+        return left
 
     def whole(self, most: int) -> bytes | None:
         """All of the result, and its record closed, where that is at most `most` bytes and there.

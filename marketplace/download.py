@@ -16,6 +16,7 @@ from catalogue.errors import ObjectCorrupted, Problem
 from marketplace import enforcement
 from marketplace.delivery import Delivery, Watch
 from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.result_stream import Take
 from marketplace.engine.query.statement import Name, Statement
 from marketplace.errors import QueryTooLarge, ServiceBusy, UnknownRecord
 from marketplace.extracts import Extracts
@@ -202,9 +203,9 @@ class FilePart(Iterator[bytes]):
         self._left -= len(piece)
         return piece
 
-    def views(self) -> Iterator[bytes]:
-        """The same pieces."""
-        return self
+    def relay(self, take: Take) -> list[bytes]:
+        """Give piece after piece to `take` while it leaves nothing; see `Stream`."""
+        return next((left for piece in self if (left := take(piece))), [])
 
     def stop(self, reason: Problem) -> None:
         """Give no further piece; whoever asks for one is told the reason."""

@@ -58,8 +58,9 @@ class OpenOutlet:
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
         self._socket.setblocking(False)
 
-    def at_once(self, chunk: bytes | memoryview) -> list[memoryview]:
-        """Send a chunk from any thread as far as its reader takes it; what is left is for `later`.
+    def at_once(self, chunk: bytes | memoryview) -> list[bytes]:
+        """Send a chunk from any thread as far as its reader takes it; copies of what is left are for
+        `later`.
 
         Raises OSError where the connection is broken.
         """
@@ -70,9 +71,9 @@ class OpenOutlet:
             self._send(waiting)
         if self._ended:
             self.close()
-        return _cut(waiting)
+        return parts_of(waiting)
 
-    async def later(self, part: memoryview) -> None:
+    async def later(self, part: bytes) -> None:
         """Send what was left, and wait until the kernel has it."""
         self._transport.write(part)
         await self._drain()
@@ -104,9 +105,10 @@ def _advance(waiting: list[memoryview], sent: int) -> None:
         waiting[0] = waiting[0][sent:]
 
 
-def _cut(waiting: list[memoryview]) -> list[memoryview]:
+def parts_of(waiting: list[memoryview]) -> list[bytes]:
+    """Copies of what waits, none larger than may be sent at once."""
     return [
-        view[start : start + MOST_AT_ONCE]
+        bytes(view[start : start + MOST_AT_ONCE])
         for view in waiting
         for start in range(0, len(view), MOST_AT_ONCE)
     ]

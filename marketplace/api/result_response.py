@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -11,7 +10,8 @@ from litestar.types import Receive, Scope, Send
 
 from marketplace.api.call import until_gone
 from marketplace.api.lanes import Lane
-from marketplace.api.outlet import MOST_AT_ONCE, STATE, Outlet
+from marketplace.api.outlet import STATE, Outlet, parts_of
+from marketplace.engine.query.result_stream import Take
 
 _log = logging.getLogger(__name__)
 
@@ -19,14 +19,13 @@ _LOOK_EVERY_SECONDS = 0.5
 
 
 class Deliverable(Protocol):
-    """An encoded result on its way, in pieces that are each of use until the next is asked for.
-    Iterating raises instead of ending where it is not whole.
+    """An encoded result on its way. `relay` raises instead of ending where it is not whole.
 
     `close` stops the work at once, from any thread, also while another waits for the next chunk;
     `stop_if_ended` does where access has ended, and says so.
     """
 
-    def views(self) -> Iterator[bytes | memoryview]: ...
+    def relay(self, take: Take) -> list[bytes]: ...
 
     def stop_if_ended(self) -> bool: ...
 
@@ -34,12 +33,12 @@ class Deliverable(Protocol):
 
 
 class Sending(Protocol):
-    """How chunks reach the reader: `at_once` sends one in a thread as far as it can and gives what
-    is left of it; `later` sends a part of that, waiting for the reader without a thread."""
+    """How chunks reach the reader: `at_once` sends one in a thread as far as it can and gives copies
+    of what is left of it; `later` sends one of those, waiting for the reader without a thread."""
 
-    def at_once(self, chunk: bytes | memoryview) -> list[memoryview]: ...
+    def at_once(self, chunk: bytes | memoryview) -> list[bytes]: ...
 
-    async def later(self, part: memoryview) -> None: ...
+    async def later(self, part: bytes) -> None: ...
 
 
 class OverServer:
@@ -48,14 +47,13 @@ class OverServer:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    def at_once(self, chunk: bytes | memoryview) -> list[memoryview]:
+    def at_once(self, chunk: bytes | memoryview) -> list[bytes]:
         """Nothing is sent; see `Sending`."""
-        view = memoryview(chunk)
-        return [view[start : start + MOST_AT_ONCE] for start in range(0, len(view), MOST_AT_ONCE)]
+        return parts_of([memoryview(chunk)])
 
-    async def later(self, part: memoryview) -> None:
+    async def later(self, part: bytes) -> None:
         """See `Sending`."""
-        await self._send({"type": "http.response.body", "body": bytes(part), "more_body": True})
+        await self._send({"type": "http.response.body", "body": part, "more_body": True})
 
 
 class ResultResponse(ASGIResponse):
@@ -124,9 +122,8 @@ class ResultResponse(ASGIResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_chunks(self, sending: Sending) -> None:
-        chunks = self._delivery.views()
         pace = self._lane.pace()
-        while left := await self._lane.run(_send_on, chunks, sending):
+        while left := await self._lane.run(self._delivery.relay, sending.at_once):
             for part in left:
                 await pace.wait(sending.later(part), size=len(part))
 
@@ -145,9 +142,3 @@ class ResultResponse(ASGIResponse):
     async def _stop_when_gone(self, receive: Receive) -> None:
         await until_gone(receive)
         await self._lane.run(self._delivery.close)
-
-
-def _send_on(chunks: Iterator[bytes | memoryview], sending: Sending) -> list[memoryview]:
-    """Send chunks for as long as the reader keeps up; what is left of the first that is not taken
-    at once, and nothing at the end."""
-    return next((left for chunk in chunks if (left := sending.at_once(chunk))), [])

@@ -1,4 +1,4 @@
-"""A small result is handed over whole, once access was looked at and its record is closed."""
+"""A result is handed over whole or relayed; access is looked at before, and its record is closed."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +8,7 @@ import pytest
 
 from catalogue.errors import Problem
 from marketplace.delivery import Delivery, Watch
+from marketplace.engine.query.result_stream import Take
 from marketplace.errors import AccessEnded
 
 
@@ -25,6 +26,9 @@ class Pieces(Iterator[bytes]):
             self.rows = 2
             raise StopIteration
         return piece
+
+    def relay(self, take: Take) -> list[bytes]:
+        return next((left for piece in self if (left := take(piece))), [])
 
     def stop(self, reason: Problem) -> None:
         pass
@@ -94,4 +98,43 @@ def test_nothing_of_a_small_result_is_handed_over_once_access_has_ended() -> Non
     with pytest.raises(AccessEnded):
         read.delivery.whole(1000)
     assert read.closed == [(0, 0, "AccessEnded")]
+    assert read.let_go
+
+
+def test_a_result_is_relayed_on_from_where_its_reader_did_not_keep_up() -> None:
+    read = Read(Pieces(b"abc", b"de", b"f"))
+    taken: list[bytes | memoryview] = []
+
+    def take(piece: bytes | memoryview) -> list[bytes]:
+        taken.append(piece)
+        return [b"e"] if piece == b"de" else []
+
+    assert read.delivery.relay(take) == [b"e"]
+    assert (taken, read.closed) == ([b"abc", b"de"], [])
+    assert read.delivery.relay(take) == []
+    assert taken == [b"abc", b"de", b"f"]
+    assert read.closed == [(2, 6, "complete")]
+    assert read.let_go
+
+
+def test_nothing_is_relayed_once_access_has_ended() -> None:
+    read = Read(Pieces(b"abc"), ended=AccessEnded("It was revoked."))
+    taken: list[bytes | memoryview] = []
+
+    with pytest.raises(AccessEnded):
+        read.delivery.relay(lambda piece: taken.append(piece) or [])
+    assert taken == []
+    assert read.closed == [(0, 0, "AccessEnded")]
+    assert read.let_go
+
+
+def test_a_result_whose_connection_breaks_is_recorded_as_cut_by_its_reader() -> None:
+    read = Read(Pieces(b"abc"))
+
+    def broken(_: bytes | memoryview) -> list[bytes]:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        read.delivery.relay(broken)
+    assert read.closed == [(0, 3, "cut by the reader")]
     assert read.let_go

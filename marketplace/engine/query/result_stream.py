@@ -1,9 +1,9 @@
 """One encoded result on its way from the worker that writes it to whoever reads it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,9 @@ from marketplace.engine.query.spool import Spool
 from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
 from marketplace.engine.watch import WATCH
 from marketplace.errors import QueryTooLarge, WorkerLost
+
+Take: TypeAlias = Callable[[bytes | memoryview], list[bytes]]
+"""Takes a piece, and returns copies of what it left of it."""
 
 
 class ResultStream(Iterator[bytes]):
@@ -87,16 +90,20 @@ class ResultStream(Iterator[bytes]):
             raise StopIteration
         return self._taken(frame)
 
-    def views(self) -> Iterator[bytes | memoryview]:
-        """The pieces where they lie, each of use until the next is asked for.
+    def relay(self, take: Take) -> list[bytes]:
+        """Give piece after piece to `take` while it leaves nothing; what it left of one, or nothing at
+        the end. Goes on after that piece when called again.
 
-        The worker could change them meanwhile: relay them, and parse copies.
+        A piece is where the worker wrote it, of use until `take` returns, and the worker could
+        change it meanwhile: to be sent on, not to be parsed.
         """
-        while (frame := self._advance()) is not None:
+        left: list[bytes] = []
+        while not left and (frame := self._advance()) is not None:
             try:
-                yield frame.payload if frame.place is None else frame.place.view
+                left = take(frame.payload if frame.place is None else frame.place.view)
             finally:
                 self._call.let_go(frame)
+        return left
 
     def _advance(self) -> Frame | None:
         try:

@@ -21,6 +21,7 @@ from connectors.local_store import LocalStore
 from marketplace.bootstrap import Marketplace
 from marketplace.database import Database, open_database
 from marketplace.engine.query.cancellation import Cancellation
+from marketplace.engine.query.result_stream import Take
 from marketplace.identity import organisations, people, projects, tokens
 from marketplace.identity.callers import Callers
 from marketplace.scratch import Scratch
@@ -46,6 +47,7 @@ class ScriptedDelivery:
         self.closed = Event()
         self.ended = Event()
         self._chunks = chunks
+        self._left = iter(chunks)
         self._then = then
         self._wait = wait
         self._at_once = at_once
@@ -56,13 +58,16 @@ class ScriptedDelivery:
         self.close()
         return b"".join(self._chunks)
 
-    def views(self) -> Iterator[bytes]:
-        yield from self._chunks
+    def relay(self, take: Take) -> list[bytes]:
+        for chunk in self._left:
+            if left := take(chunk):
+                return left
         if self._wait:
             self.closed.wait(20)
             raise EOFError
         if self._then is not None:
             raise self._then
+        return []
 
     def stop_if_ended(self) -> bool:
         return self.ended.is_set()

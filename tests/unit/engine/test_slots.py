@@ -5,7 +5,9 @@ import mmap
 import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from itertools import islice
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -144,13 +146,29 @@ def test_small_pieces_go_through_the_pipe_and_large_ones_do_not(slots: Slots) ->
     assert (large.kind, SHARED.unpack(large.payload)[1]) == (FrameKind.SHARED, 100_000)
 
 
-def test_views_are_the_bytes_of_the_result(workers: QueryWorkers) -> None:
-    copied = b"".join(workers.run((), LARGE, CSV))
-    with workers.run((), LARGE, CSV) as stream:
-        viewed = b"".join(bytes(view) for view in stream.views())
+def test_what_is_relayed_are_the_bytes_of_the_result(workers: QueryWorkers) -> None:
+    taken: list[bytes] = []
 
-    assert viewed == copied
-    assert len(viewed) == stream.bytes
+    def take(piece: bytes | memoryview) -> list[bytes]:
+        taken.append(bytes(piece))
+        return [b"left"] if len(taken) % 3 == 0 else []
+
+    with workers.run((), LARGE, CSV) as stream:
+        while stream.relay(take):
+            pass
+
+    assert b"".join(taken) == b"".join(workers.run((), LARGE, CSV))
+    assert sum(map(len, taken)) == stream.bytes
+
+
+def test_a_reader_that_does_not_keep_up_holds_no_slot(limits: Limits, tmp_path: Path) -> None:
+    workers = QueryWorkers(limits, places=1, spares=0, scratch=tmp_path, patience=30.0)
+    with closing(workers), ExitStack() as slow:
+        for _ in range(4):
+            stream = slow.enter_context(workers.run((), LARGE, CSV))
+            assert stream.relay(lambda piece: [bytes(piece)])
+        with workers.run((), "SELECT 1", CSV) as other:
+            assert b"".join(other)
 
 
 def test_pieces_that_are_kept_are_not_written_over(workers: QueryWorkers) -> None:
@@ -177,7 +195,7 @@ def test_a_worker_lives_on_after_results_that_were_left_early(workers: QueryWork
         list(before)
     for read in range(6):
         with workers.run((), LARGE, CSV) as left:
-            list(islice(left.views(), read))
+            list(islice(left, read))
     with workers.run((), LARGE, CSV) as after:
         assert sum(map(len, after)) > 100_000_000
 
