@@ -24,7 +24,7 @@ class Watch:
 
     `since` is the policy revision that the decision was made under, `decided_at` when that was
     (of `monotonic`), `until` the first moment at which time alone could change it, and
-    `still_stands` asks the whole question again.
+    `standing_until` asks the whole question again: until when it holds now, None where it does not.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Watch:
         since: int,
         decided_at: float = float("-inf"),
         until: datetime,
-        still_stands: Callable[[Connection], bool],
+        standing_until: Callable[[Connection], datetime | None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._revision = since
         self._until = until
-        self._still_stands = still_stands
+        self._standing_until = standing_until
         self._looked_at = decided_at
 
     def look(self) -> None:
@@ -57,9 +57,11 @@ class Watch:
             return
         with self._database.writing() as connection:
             current = revision.lock_shared(connection)
-            if not self._still_stands(connection):
+            until = self._standing_until(connection)
+            if until is None:
                 raise _ended("it was revoked or changed")
-        self._revision = current
+        # A last day may have been moved, to either side.
+        self._revision, self._until = current, until
 
 
 class Stream(Protocol):

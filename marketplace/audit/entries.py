@@ -48,6 +48,7 @@ class EntryKind(StrEnum):
     PERSON_DETAILS_ERASED = "person_details:erased"
     PERSON_REGISTERED = "person:registered"
     PROJECT_ACCREDITED = "project:accredited"
+    POLICY_APPLIED = "policy:applied"
     POLICY_READ = "policy:read"
     PROJECT_REGISTERED = "project:registered"
     PUBLISH_REFUSED = "publish:refused"

@@ -1,12 +1,16 @@
-"""A small result is handed over whole, once access was looked at and its record is closed."""
+"""A small result is handed over whole, once access was looked at and its record is closed; all last as agreed."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, cast
 
 import pytest
 
+from access_policies import revision
 from catalogue.errors import Problem
+from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.errors import AccessEnded
 
@@ -95,3 +99,30 @@ def test_nothing_of_a_small_result_is_handed_over_once_access_has_ended() -> Non
         read.delivery.whole(1000)
     assert read.closed == [(0, 0, "AccessEnded")]
     assert read.let_go
+
+
+def test_a_result_lasts_as_long_as_what_was_last_agreed(
+    database: Database, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed: datetime | None = clock() + timedelta(days=2)
+    ticks = count()
+    monkeypatch.setattr("marketplace.delivery.monotonic", lambda: next(ticks))
+    watch = Watch(
+        database,
+        clock,
+        since=0,
+        until=clock() + timedelta(days=1),
+        standing_until=lambda _: agreed,
+    )
+    with database.writing() as connection:
+        revision.advance(connection)
+    watch.look()
+    clock.advance(timedelta(days=1))
+    watch.look()
+    agreed = clock() + timedelta(hours=1)
+    with database.writing() as connection:
+        revision.advance(connection)
+    watch.look()
+    clock.advance(timedelta(hours=1))
+    with pytest.raises(AccessEnded, match="last day has passed"):
+        watch.look()
