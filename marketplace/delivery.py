@@ -89,8 +89,9 @@ class Delivery:
     """The chunks of one encoded result, to be iterated once and closed whatever happens.
 
     Iterating raises instead of ending where the result is not whole: then abort the transport.
-    `entry` is the audit entry of the decision, for which a receipt can be had; `closing` writes
-    the second entry with rows, bytes and outcome.
+    `entry` is the audit entry of the decision, for which a receipt can be had; `access_ends` is the
+    first moment at which time alone may end the access, as it was decided; `closing` writes the
+    second entry with rows, bytes and outcome.
     """
 
     def __init__(
@@ -100,11 +101,13 @@ class Delivery:
         *,
         entry: str,
         releases: dict[str, int],
+        access_ends: datetime,
         held: ExitStack,
         closing: Callable[[int, int, str], None],
     ) -> None:
         self.entry = entry
         self.releases = releases
+        self.access_ends = access_ends
         self._result = result
         self._watch = watch
         self._held = held

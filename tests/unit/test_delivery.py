@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, cast
 
@@ -61,6 +61,7 @@ class Read:
             cast("Watch", ScriptedWatch(ended)),
             entry="e",
             releases={},
+            access_ends=datetime(2027, 1, 1, tzinfo=UTC),
             held=held,
             closing=lambda *told: self.closed.append(cast("Any", told)),
         )
