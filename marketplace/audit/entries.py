@@ -39,6 +39,7 @@ class EntryKind(StrEnum):
     AGREEMENT_EXTENDED = "agreement:extended"
     AGREEMENT_MADE = "agreement:made"
     AGREEMENT_REVISED = "agreement:revised"
+    AUDIT_FAILED = "audit:failed"
     CATALOGUE_READ = "catalogue:read"
     DATASET_REGISTERED = "dataset:registered"
     FILES_REMOVED = "files:removed"
