@@ -46,6 +46,7 @@ from marketplace.api.rollout import (
     preview_move,
     propose_move,
     undo_move,
+    withdraw_invitation,
     withdraw_move,
 )
 from marketplace.api.service import describe_caller, report_health
@@ -137,6 +138,7 @@ _VERSION_1 = (
     withdraw_move,
     undo_move,
     invite_party,
+    withdraw_invitation,
     export_policy,
     lint_policy,
     review_policy,
