@@ -208,7 +208,8 @@ def _wider_but_for_scope(had: Terms, terms: Terms) -> Iterator[str]:
         yield f"It was not agreed that the project may {', '.join(sorted(beyond))}."
     if terms.output_tier is not had.output_tier:
         yield "The output tier is decided on with a request."
-    if had.people and not set(terms.people) <= set(had.people):
+    # Nobody named is everybody in the project.
+    if had.people and not (terms.people and set(terms.people) <= set(had.people)):
         yield "It would reach people who were not agreed on."
     most, was = (one or LimitResult() for one in (terms.result_limit, had.result_limit))
     for name in ("rows", "bytes"):

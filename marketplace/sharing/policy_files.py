@@ -227,7 +227,7 @@ def _check_applicable(document: PolicyText, held: Held) -> None:
             next_step="Apply a part of it, export again, and go on from there.",
         )
     outdated = [
-        f"{one.place}, {one.grant}: somebody else has changed it since."
+        f"{one.place}, {one.grant:.120}: somebody else has changed it since."
         for one in held.changes
         if one.grant in held.outdated
     ]
@@ -246,7 +246,7 @@ class _Refusal(NamedTuple):
     @property
     def line(self) -> str:
         said = (self.error.detail, *getattr(self.error, "lines", ()), self.error.next_step)
-        where = f"{self.change.place}, {self.change.grant}"
+        where = f"{self.change.place}, {self.change.grant:.120}"
         return f"{where}: {' '.join(part for part in said if part)}"
 
 

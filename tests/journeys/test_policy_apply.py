@@ -23,9 +23,11 @@ from marketplace.client import Client, MarketplaceProblem
 from marketplace.errors import AccessDenied, InvalidSharing, PolicyOutdated
 from marketplace.identity.principal import Principal
 from marketplace.sharing.agreements import AgreementState
+from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.policy_files import Applied
+from marketplace.sharing.vocabulary import DataType, Power
 
-from .conftest import BY, World
+from .conftest import BY, LAST_DAY, World
 
 WHY = "Agreed at the quarterly review."
 HOMES = DatasetAddress("mhclg", "homes")
@@ -219,6 +221,51 @@ def test_what_is_narrowed_by_a_file_is_what_the_next_query_gets(world: Reviewed)
         with pytest.raises(InvalidSharing) as refused:
             world.apply(within(narrower, "agreement", had, has))
         assert sentence in refused.value.lines[0]
+
+
+def test_an_agreement_with_named_people_is_narrowed_to_fewer_and_never_to_the_whole_project(
+    world: Reviewed,
+) -> None:
+    administration = world.marketplace.administration
+    for name in ("ada", "ben"):
+        email = f"{name}@sheffield.example"
+        administration.register_person(name=name, email=email, organisation="sheffield", by=BY)
+        administration.add_member(
+            project="sheffield_squad",
+            email=email,
+            first_day=date(2026, 1, 1),
+            last_day=None,
+            by=BY,
+        )
+    draft = RequestDraft(
+        dataset=HOMES,
+        last_day=LAST_DAY,
+        data_type=DataType.NONE,
+        aims="Fewer families in bed and breakfast",
+        power=Power.LEGISLATION,
+        power_named="Housing Act 1996, section 208",
+        named_people=("ada@sheffield.example", "member@sheffield.example"),
+    )
+    sharing = world.marketplace.sharing
+    agreed = sharing.approve(
+        world.owner, sharing.ask(world.member, draft).id, Approval(reason="It is enough.")
+    )
+    ada, member = agreed.terms.people
+    written = world.export()
+    grants = written.split("[[grant]]\n")
+    [of_ada] = [one for one in grants if f"sheffield_squad/{ada}" in one]
+    world.apply(written.replace(f"[[grant]]\n{of_ada}", ""))
+    [agreement, _] = sharing.agreements(world.owner)
+    assert agreement.terms.people == (member,)
+    assert len(world.query(COUNT)) == 1
+    narrow = world.export()
+    for subject in (f"member:sheffield_squad/{ada}", "project:sheffield_squad"):
+        wider = narrow.replace(f'"member:sheffield_squad/{member}"', f'"{subject}"')
+        assert wider != narrow
+        with pytest.raises(InvalidSharing) as refused:
+            world.apply(wider)
+        assert "people who were not agreed on" in refused.value.lines[0]
+    assert world.export() == narrow
 
 
 REFUSALS: dict[str, tuple[Edit, str]] = {
