@@ -255,7 +255,7 @@ def test_an_agreement_with_named_people_is_narrowed_to_fewer_and_never_to_the_wh
     grants = written.split("[[grant]]\n")
     [of_ada] = [one for one in grants if f"sheffield_squad/{ada}" in one]
     world.apply(written.replace(f"[[grant]]\n{of_ada}", ""))
-    [agreement, _] = sharing.agreements(world.owner)
+    [agreement] = [one for one in sharing.agreements(world.owner) if one.id == agreed.id]
     assert agreement.terms.people == (member,)
     assert len(world.query(COUNT)) == 1
     narrow = world.export()
@@ -516,6 +516,9 @@ def test_a_file_says_which_revision_it_was_written_from_and_is_applied_with_a_re
     for named, error, match in wrong:
         with pytest.raises(error, match=match):
             world.apply(re.sub(r"\nrevision = \d+", f"\nrevision = {named}", written))
+    stops = (STOP.replace("manchester_squad", f"squad_{number}") for number in range(200))
+    with pytest.raises(InvalidRule, match="makes 201 changes"):
+        world.apply("".join((written, *stops)))
     with pytest.raises(InvalidSharing, match="has a reason"):
         world.marketplace.policy.apply(world.owner, written, " ")
 
