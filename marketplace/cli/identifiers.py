@@ -47,8 +47,8 @@ def which_agreement(client: Client, said: str) -> str:
     over = [one for one in listed if one.dataset == said]
     if over and not any(one.is_open for one in over):
         raise InvalidCall(
-            f"Every agreement over {said} that you can see has ended.",
-            next_step=f"Let the project ask again: marketplace request {said}.",
+            f"Nothing that you can see is open for {said}: its agreements have ended.",
+            next_step=f"For a new one the project asks again: marketplace request {said}.",
             lines=[f"{one.id}: {one.told}" for one in over],
         )
     return _one_of(listed, said, "marketplace agreements")

@@ -306,7 +306,15 @@ def invite(
 
 
 @rollout.command(name="uninvite")
-def uninvite(name: str, /, *, reason: str, dataset: str = "*", service: Service = SERVICE) -> None:
+def uninvite(
+    name: str,
+    /,
+    *,
+    reason: str,
+    dataset: str = "*",
+    json: Json = False,
+    service: Service = SERVICE,
+) -> None:
     """Take an invitation back, at once; the place is free for another.
 
     Parameters
@@ -317,10 +325,16 @@ def uninvite(name: str, /, *, reason: str, dataset: str = "*", service: Service 
         Why; it is kept.
     dataset
         organisation.dataset; the whole marketplace unless said.
+    json
+        Write JSON.
     """
     with service.client() as client:
-        client.rollout.uninvite(InvitationForm(scope=dataset, name=name, reason=reason))
+        found = client.rollout.uninvite(InvitationForm(scope=dataset, name=name, reason=reason))
+    if json:
+        show_json(found)
+        return
     say(f"{name} is invited no longer.")
+    _show_rollout(found)
 
 
 @rollout.command(name="history")
