@@ -1,8 +1,8 @@
 """How the policy stood at any revision: what each revision changed, as it was before.
 
 Whoever writes a rule, a stage, a membership or a secondment notes here how the row was, in the
-transaction that moves the revision, after moving it. Rows are never deleted, so that the rows of
-today with the notes since a revision undone are the rows of then. A note is kept with the number,
+transaction that moves the revision, after moving it. So the rows of today with the notes since a
+revision undone are the rows of then; what is deleted is noted as it was. A note is kept with the number,
 not the moment: clocks can be set back, revisions cannot.
 """
 
@@ -40,6 +40,8 @@ class Kind(StrEnum):
     "By dataset: how it is to be handled."
     ACCREDITATION = "accreditation"
     "By project: its last day."
+    INVITATION = "invitation"
+    "By wave and name: the revision that it was written under; the row is gone once it is taken back."
 
 
 class Absence(Enum):
@@ -102,9 +104,9 @@ def note(connection: Connection, kind: Kind, before: Mapping[str, Before]) -> No
     )
 
 
-def past(connection: Connection, number: int) -> Past:
-    """What was otherwise at that revision."""
-    return _undoing(_notes(connection, number), number)
+def past(connection: Connection, number: int, kind: Kind | None = None) -> Past:
+    """What was otherwise at that revision; of one kind, or of all."""
+    return _undoing(_notes(connection, number, kind), number)
 
 
 def changed(connection: Connection, since: int, until: int, kind: Kind) -> frozenset[str]:
@@ -141,12 +143,13 @@ def at_moment(connection: Connection, moment: datetime) -> Point:
     return Point(revision=number or 0, moment=moment)
 
 
-def _notes(connection: Connection, since: int) -> Iterable[Any]:
-    return connection.execute(
+def _notes(connection: Connection, since: int, kind: Kind | None) -> Iterable[Any]:
+    query = (
         select(changes.c.kind, changes.c.key, changes.c.before)
         .where(changes.c.revision > since)
         .order_by(changes.c.revision.desc())
     )
+    return connection.execute(query if kind is None else query.where(changes.c.kind == kind.value))
 
 
 def _undoing(notes: Iterable[Any], number: int) -> Past:

@@ -12,6 +12,7 @@ import msgspec
 
 from access_policies import principals, rules, sentences
 from access_policies.decision import RestrictTo
+from access_policies.rulebook import Damaged
 from access_policies.rules import DATA_ACTIONS, Effect, GrantKind, Rule
 from access_policies.scope import AllRows
 from access_policies.vocabulary import Audience
@@ -24,7 +25,7 @@ class Fault(StrEnum):
 
     UNREACHABLE: no caller can meet it as things are. SHADOWED: another rule always answers before
     it. EXPIRED: it has ended. OVER_BROAD: it opens more, to more, or for longer than is usual.
-    UNKNOWN: what it names is not there.
+    UNKNOWN: what it names is not there. DAMAGED: it cannot be read, so it refuses what it bears on.
     """
 
     UNREACHABLE = "unreachable"
@@ -32,6 +33,7 @@ class Fault(StrEnum):
     EXPIRED = "expired"
     OVER_BROAD = "over-broad"
     UNKNOWN = "unknown"
+    DAMAGED = "damaged"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,19 @@ def lint(found: Iterable[Rule], known: Known, *, now: int) -> tuple[Finding, ...
     ahead = _ahead(live)
     return tuple(
         finding for rule in every for finding in _about(rule, known, ahead.get(rule.id), now)
+    )
+
+
+def damage(one: Damaged) -> Finding:
+    """What is to be said of a rule that cannot be read, and so is in no text either."""
+    # Its values may be anything, so they are told as they would be quoted.
+    what = f"{one.subject!a:.80} to {one.action!a:.80} on {one.dataset!a:.80}"
+    return Finding(
+        fault=Fault.DAMAGED,
+        rule=one.id,
+        grant=one.grant,
+        sentence=f"The rule {one.id!a:.120} ({what}) cannot be read: whatever it bears on is refused. "
+        "End what it came from, or let the operator put the row back from a backup.",
     )
 
 

@@ -5,6 +5,7 @@ listing, a denial); its rules are one for each action and name, and are written 
 is read back from a file is the same rules, or an error that says where it is not.
 """
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,9 @@ from access_policies.vocabulary import Audience
 
 FORMAT = 1
 _LARGEST = 4 * 1024**2  # characters: some ten thousand grants
+_HEADER = re.compile(r"[ \t]*\[\[[ \t]*grant[ \t]*\]\]")
+_NUMBERED = re.compile(r"\$\.grant\[(\d+)\]")
+_MOST_DOTS = 64  # in a line: the parser takes the square of a key's parts
 
 
 class GrantText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,7 +68,7 @@ class GrantText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class PolicyText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file: what stands over the datasets of an organisation, or over everything (`*`).
 
-    `revision` is the policy revision that it was written from; 0 where a person wrote it.
+    `revision` is the policy revision that it was written from; 0 where a person wrote it from nothing.
     """
 
     format: int
@@ -82,9 +86,14 @@ def file_name(organisation: str) -> str:
     return "marketplace.toml" if organisation == rules.ANY else f"{organisation}.toml"
 
 
-def write(organisation: str, revision: int, found: Iterable[Rule]) -> str:
-    """The file of an organisation whose rules these are; the same rules give the same text."""
-    grants = sorted(_grants(found), key=_place)
+def write(
+    organisation: str, revision: int, found: Iterable[Rule], *, left_out: Iterable[str] = ()
+) -> str:
+    """The file of an organisation whose rules these are; the same rules give the same text.
+
+    `left_out` are sentences on what could not be written, for people to read.
+    """
+    grants = sorted(_grants(found), key=_order)
     document = {
         "format": FORMAT,
         "organisation": organisation,
@@ -94,28 +103,43 @@ def write(organisation: str, revision: int, found: Iterable[Rule]) -> str:
     about = "everything" if organisation == rules.ANY else f"the datasets of {organisation}"
     heading = (
         f"# What stands over {about}, as of policy revision {revision}.\n"
-        "# Times are in UTC. Agreements are made and ended by deciding on requests, not here.\n\n"
+        "# Times are in UTC. Edit what is to change, see it with: marketplace policy diff FILE,\n"
+        "# and make it so with: marketplace policy apply FILE. Agreements are made by deciding on\n"
+        "# requests, and not here.\n"
     )
-    return heading + tomli_w.dumps(document)
+    missing = "".join(f"# {sentence}\n" for sentence in left_out)
+    return f"{heading}{missing}\n{tomli_w.dumps(document)}"
 
 
 def read(text: str) -> PolicyText:
     """What a file says. Raises InvalidRule with the place of what is wrong."""
-    if len(text) > _LARGEST:
-        raise InvalidRule("The file is too large to be one organisation's policy.")
+    if len(text) > _LARGEST or any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+        raise InvalidRule(
+            "The file is too large, or nested too deeply, to be one organisation's policy.",
+            next_step="Begin again from an exported one: marketplace policy export.",
+        )
     try:
         document = msgspec.convert(tomllib.loads(text), PolicyText)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except msgspec.ValidationError as error:
+        raise InvalidRule(
+            f"The file is TOML, but not a policy: {_with_line(str(error), text)}.",
+            next_step="Compare it with an exported one: marketplace policy export.",
+        ) from None
+    # Beside its own error it raises ValueError for a number of thousands of digits.
+    except (ValueError, RecursionError) as error:
         raise InvalidRule(
             f"The file is not TOML: {error}.", next_step="Correct the line that is named."
         ) from None
-    except msgspec.ValidationError as error:
-        raise InvalidRule(
-            f"The file is TOML, but not a policy: {error}.",
-            next_step="Compare it with an exported one: marketplace policy export.",
-        ) from None
-    _check(document)
+    _check(document, places(document, text))
     return document
+
+
+def places(document: PolicyText, text: str) -> tuple[str, ...]:
+    """Where each grant of a document stands in its text, in words: `line 12`."""
+    lines = [number for number, line in enumerate(text.split("\n"), 1) if _HEADER.match(line)]
+    if len(lines) != len(document.grant):  # written as an array in one piece
+        return tuple(f"grant {number}" for number, _ in enumerate(document.grant, 1))
+    return tuple(f"line {number}" for number in lines)
 
 
 def rules_of(grant: GrantText) -> tuple[Rule, ...]:
@@ -126,16 +150,30 @@ def rules_of(grant: GrantText) -> tuple[Rule, ...]:
     return found
 
 
-def _check(document: PolicyText) -> None:
+def _with_line(error: str, text: str) -> str:
+    """What the reader says is wrong, with the line of the grant that it counts from nought."""
+    lines = [number for number, line in enumerate(text.split("\n"), 1) if _HEADER.match(line)]
+    found = _NUMBERED.search(error)
+    if found is None or int(found[1]) >= len(lines):
+        return error
+    return f"{error}, in the grant at line {lines[int(found[1])]}"
+
+
+def _check(document: PolicyText, where: tuple[str, ...]) -> None:
     if document.format != FORMAT:
         raise InvalidRule(
             f"The file has format {document.format}, and this version reads {FORMAT}."
         )
-    for number, grant in enumerate(document.grant, 1):
+    if document.revision < 0:
+        raise InvalidRule(f"There is no policy revision {document.revision}.")
+    for grant, place in zip(document.grant, where, strict=True):
         try:
             _check_grant(grant, document.organisation)
         except InvalidRule as error:
-            raise InvalidRule(f"Grant {number} ({grant.grant}): {error.detail}") from None
+            raise InvalidRule(
+                f"The grant at {place} ({grant.grant!a:.120}): {error.detail}",
+                next_step=error.next_step,
+            ) from None
     named = Counter(rule.id for rule in document.rules() if not rule.id.startswith("/"))
     for name, times in named.most_common(1):
         if times > 1:
@@ -149,14 +187,24 @@ def _check_grant(grant: GrantText, organisation: str) -> None:
         raise InvalidRule("It names an action twice.")
     if grant.dataset != organisation and grant.dataset.partition(".")[0] != organisation:
         raise InvalidRule(f"{grant.dataset} is not of {organisation}, whose file this is.")
+    for moment in (grant.begins, grant.ends):
+        if moment is not None:
+            _check_moment(moment)
     if grant.begins is not None and grant.ends is not None and grant.begins >= grant.ends:
         raise InvalidRule("It would end before it begins.")
-    for moment in (grant.begins, grant.ends):
-        if moment is not None and moment.tzinfo is None:
-            raise InvalidRule(f"{moment} names no time zone.")
     if grant.obligations and not DATA_ACTIONS.intersection(grant.actions):
         raise InvalidRule("It has obligations, and opens no rows that they could bind.")
     rules_of(grant)
+
+
+def _check_moment(moment: datetime) -> None:
+    if moment.tzinfo is None:
+        raise InvalidRule(
+            f"{moment} names no time zone.",
+            next_step="Write it with one, as 2027-01-01T00:00:00Z.",
+        )
+    if not 0 <= rules.epoch(moment) <= rules.FOREVER:
+        raise InvalidRule(f"{moment} is not between the years 1970 and 9999.")
 
 
 def _rule(grant: GrantText, action: str) -> Rule:
@@ -219,7 +267,7 @@ def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _place(grant: GrantText) -> tuple[int, str, str, str, str]:
+def _order(grant: GrantText) -> tuple[int, str, str, str, str]:
     """Denials first, for they win; then as decisions prefer them."""
     order = (GrantKind.DENIAL, *(kind for kind in GrantKind if kind is not GrantKind.DENIAL))
     return order.index(grant.kind), grant.dataset, grant.subject, grant.grant, grant.stem

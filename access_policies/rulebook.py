@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from access_policies import principals, rules
 from access_policies.decision import Decision
@@ -33,6 +33,7 @@ class Damaged(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     dataset: str
     action: str
+    grant: str
 
 
 Found = Rule | Damaged
@@ -163,6 +164,15 @@ def crossing(connection: Connection, since: int, until: int, *, past: Past) -> f
     return frozenset(connection.execute(query).scalars()) - altered.keys() | then
 
 
+def over_organisation(
+    connection: Connection, organisation: str, *, past: Past = TODAY
+) -> Iterator[Found]:
+    """All rules on the datasets of an organisation, or with `*` all on everything; ended ones too."""
+    within = table.c.dataset.startswith(f"{organisation}.", autoescape=True)
+    over = table.c.dataset == rules.ANY if organisation == rules.ANY else within
+    return _found_by(connection, select(table).where(over), past)
+
+
 def by_identifier(connection: Connection, identifiers: Collection[str]) -> Iterator[Found]:
     """The rules on reading with these identifiers, those that are there."""
     return _read(connection, table.c.id, set(identifiers), TODAY)
@@ -175,16 +185,22 @@ def _read(
     for start in range(0, len(ordered), _AT_ONCE):
         some = column.in_(ordered[start : start + _AT_ONCE])
         query = select(table).where(some, table.c.action.in_(_READING))
-        for row in connection.execute(query).mappings():
-            then = past.was(Kind.RULE, row["id"], (row["nbf"], row["exp"]))
-            if then is not ABSENT:
-                nbf, exp = then
-                values = {str(name): value for name, value in row.items()}
-                yield _found(values | {"nbf": nbf, "exp": exp})
+        yield from _found_by(connection, query, past)
+
+
+def _found_by(
+    connection: Connection, query: Select[*tuple[Any, ...]], past: Past
+) -> Iterator[Found]:
+    for row in connection.execute(query).mappings():
+        then = past.was(Kind.RULE, row["id"], (row["nbf"], row["exp"]))
+        if then is not ABSENT:
+            nbf, exp = then
+            values = {str(name): value for name, value in row.items()}
+            yield _found(values | {"nbf": nbf, "exp": exp})
 
 
 def _found(row: Mapping[str, Any]) -> Found:
     try:
         return rules.from_row(row)
     except (InvalidRule, msgspec.MsgspecError):
-        return Damaged(**{name: row[name] for name in Damaged.__struct_fields__})
+        return Damaged(**{name: str(row[name]) for name in Damaged.__struct_fields__})

@@ -196,13 +196,6 @@ def slices_for(
     return {**whole, **dict.fromkeys(damaged)}
 
 
-def over_organisation(connection: Connection, organisation: str) -> tuple[Rule, ...]:
-    """All rules on the datasets of an organisation, or with `*` all on everything; ended ones too."""
-    within = table.c.dataset.startswith(f"{organisation}.", autoescape=True)
-    over = table.c.dataset == ANY if organisation == ANY else within
-    return in_order(from_row(_named(row)) for row in connection.execute(select(table).where(over)))
-
-
 def in_order(found: Iterable[Rule]) -> tuple[Rule, ...]:
     """Sort so that the preferred rule comes last: Casbin names the last permission that matched."""
     return tuple(sorted(found, key=lambda rule: rule.preference, reverse=True))

@@ -1,8 +1,8 @@
 """How far the rollout has come: a ceiling for the whole marketplace and for single datasets.
 
 A stage is the least trusted audience that is open. It may be open to those who are invited only;
-every more trusted audience is open as a whole then. What was written is never changed: of the rows
-of a scope that have begun the one that was written last holds, so that a move that is scheduled
+every more trusted audience is open as a whole then. A move that was written is never changed: of the
+rows of a scope that have begun the one that was written last holds, so that a move that is scheduled
 gives way to every move that is written after it and begins before it.
 """
 
@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from access_policies import revision, rules
 from access_policies.errors import InvalidRule
+from access_policies.history import Kind, note, past
 from access_policies.records import invitations
 from access_policies.records import stages as table
 from access_policies.vocabulary import Audience
@@ -111,6 +112,15 @@ def invite(connection: Connection, wave: str, name: str, *, since_revision: int)
     connection.execute(
         insert(invitations).values(wave=wave, name=name, since_revision=since_revision)
     )
+
+
+def uninvite(connection: Connection, wave: str, name: str) -> None:
+    """Admit a name no longer by that wave, whose place is free again; see `write`."""
+    theirs = (invitations.c.wave == wave, invitations.c.name == name)
+    since = connection.execute(select(invitations.c.since_revision).where(*theirs)).scalar()
+    if since is not None:
+        note(connection, Kind.INVITATION, {f"{wave}/{name}": since})
+        connection.execute(delete(invitations).where(*theirs))
 
 
 def invited(connection: Connection, wave: str) -> tuple[str, ...]:
@@ -228,11 +238,26 @@ def _admitted(
         query = query.where(invitations.c.name.in_(names))
     if at_revision is not None:
         query = query.where(invitations.c.since_revision <= at_revision)
+    found = {(wave, name) for wave, name in connection.execute(query)}
+    if at_revision is not None:
+        found |= _taken_back_since(connection, at_revision)
     admitted: dict[str, set[str]] = {wave: set() for wave in waves}
-    for wave, name in connection.execute(query):
-        if wave in waves:
+    for wave, name in found:
+        if wave in waves and (names is None or name in names):
             admitted[wave].add(name)
     return {wave: frozenset(held) for wave, held in admitted.items()}
+
+
+def _taken_back_since(connection: Connection, number: int) -> set[tuple[str, str]]:
+    """The invitations, as wave and name, that stood at a revision and were taken back after it."""
+    then = past(connection, number, Kind.INVITATION)
+    found = set()
+    for key in then.keys(Kind.INVITATION):
+        wave, _, name = key.partition("/")
+        since = then.was(Kind.INVITATION, key, None)
+        if isinstance(since, int) and since <= number:
+            found.add((wave, name))
+    return found
 
 
 def _invited(reach: Reach, admitted: Mapping[str, frozenset[str]]) -> frozenset[str] | None:

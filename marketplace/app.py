@@ -33,7 +33,7 @@ from marketplace.api.documentation import (
 from marketplace.api.downloads import list_files, send_file
 from marketplace.api.lanes import Lane
 from marketplace.api.oversight import list_changes, list_readable, list_readers
-from marketplace.api.policy import export_policy, lint_policy, review_policy
+from marketplace.api.policy import apply_policy, export_policy, lint_policy, review_policy
 from marketplace.api.problems import tell
 from marketplace.api.publishing import publish_release
 from marketplace.api.query import Queries, preview_table, run_query
@@ -46,6 +46,7 @@ from marketplace.api.rollout import (
     preview_move,
     propose_move,
     undo_move,
+    withdraw_invitation,
     withdraw_move,
 )
 from marketplace.api.service import describe_caller, report_health
@@ -137,9 +138,11 @@ _VERSION_1 = (
     withdraw_move,
     undo_move,
     invite_party,
+    withdraw_invitation,
     export_policy,
     lint_policy,
     review_policy,
+    apply_policy,
     read_checkpoint,
     read_receipt,
     describe_caller,

@@ -198,7 +198,13 @@ def _compose(
             thresholds=read_thresholds(settings.exit_criteria or SHIPPED),
         ),
         staff=Staff(database=database, decision_point=decision_point, clock=clock),
-        policy=PolicyFiles(database=database, decision_point=decision_point, clock=clock),
+        policy=PolicyFiles(
+            database=database,
+            decision_point=decision_point,
+            places=places,
+            clock=clock,
+            on_agreed=preparation.agreed,
+        ),
         querying=Querying(
             permits=permits,
             extracts=extracts,

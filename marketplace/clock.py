@@ -40,6 +40,12 @@ def end_of_last_day(last_day: date) -> datetime:
     return midnight.astimezone(UTC)
 
 
+def last_day_ending(moment: datetime) -> date | None:
+    """The last day that a moment ends, the other way round; None where it is no such midnight."""
+    day = moment.astimezone(LONDON).date() - timedelta(days=1)
+    return day if end_of_last_day(day) == moment else None
+
+
 def start_of_day(first_day: date) -> datetime:
     """The midnight in Europe/London that begins `first_day`, in UTC."""
     return datetime.combine(first_day, time.min, tzinfo=LONDON).astimezone(UTC)

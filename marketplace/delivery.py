@@ -25,7 +25,7 @@ class Watch:
 
     `since` is the policy revision that the decision was made under, `decided_at` when that was
     (of `monotonic`), `until` the first moment at which time alone could change it, and
-    `still_stands` asks the whole question again.
+    `standing_until` asks the whole question again: until when it holds now, None where it does not.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class Watch:
         since: int,
         decided_at: float = float("-inf"),
         until: datetime,
-        still_stands: Callable[[Connection], bool],
+        standing_until: Callable[[Connection], datetime | None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._revision = since
         self._until = until
-        self._still_stands = still_stands
+        self._standing_until = standing_until
         self._looked_at = decided_at
 
     def look(self) -> None:
@@ -58,9 +58,11 @@ class Watch:
             return
         with self._database.writing() as connection:
             current = revision.lock_shared(connection)
-            if not self._still_stands(connection):
+            until = self._standing_until(connection)
+            if until is None:
                 raise _ended("it was revoked or changed")
-        self._revision = current
+        # A last day may have been moved, to either side.
+        self._revision, self._until = current, until
 
 
 class Stream(Protocol):
@@ -91,8 +93,9 @@ class Delivery:
     """The chunks of one encoded result, to be iterated once and closed whatever happens.
 
     Iterating raises instead of ending where the result is not whole: then abort the transport.
-    `entry` is the audit entry of the decision, for which a receipt can be had; `closing` writes
-    the second entry with rows, bytes and outcome.
+    `entry` is the audit entry of the decision, for which a receipt can be had; `access_ends` is the
+    first moment at which time alone may end the access, as it was decided; `closing` writes the
+    second entry with rows, bytes and outcome.
     """
 
     def __init__(
@@ -102,11 +105,13 @@ class Delivery:
         *,
         entry: str,
         releases: dict[str, int],
+        access_ends: datetime,
         held: ExitStack,
         closing: Callable[[int, int, str], None],
     ) -> None:
         self.entry = entry
         self.releases = releases
+        self.access_ends = access_ends
         self._result = result
         self._watch = watch
         self._held = held

@@ -105,7 +105,8 @@ def _check_limit(reading: Reading, files: tuple[DataFile, ...]) -> None:
 class OpenTable:
     """The files that hold what a caller may have of one table. Deliver one of them, or close it.
 
-    `entry` is the audit entry of the decision.
+    `entry` is the audit entry of the decision, `access_ends` the first moment at which time alone may
+    end the access.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class OpenTable:
     ) -> None:
         self.files = tuple(file for file, _ in copies)
         self.entry = permit.entry
+        self.access_ends = permit.until
         self.reading: Reading
         (self.reading,) = permit.readings
         self._permits = permits
@@ -152,6 +154,7 @@ class OpenTable:
             self._watch,
             entry=self.entry,
             releases=self.releases,
+            access_ends=self.access_ends,
             held=self._held,
             closing=partial(self._close_sent, file, part),
         )

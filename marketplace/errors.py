@@ -15,6 +15,7 @@ Problem (catalogue/errors.py)
     ├── InvalidSharing          a request or agreement that cannot be made or moved so
     ├── InvalidMove             a move of the rollout that cannot be made so
     ├── MoveOutdated            a proposal to move it that rests on what has changed since
+    ├── PolicyOutdated          a policy file that changes what has moved since it was written
     ├── UnknownRecord           no such request, agreement, person, project ...
     ├── RecordExists            a name that is taken
     ├── FileUnreadable          an uploaded file that is no table; `lines` say where
@@ -100,6 +101,10 @@ class InvalidMove(MarketplaceError):
 
 class MoveOutdated(MarketplaceError):
     """What a proposal rests on has changed since; `lines` say how."""
+
+
+class PolicyOutdated(MarketplaceError):
+    """A policy file changes what somebody else has changed since; `lines` say what."""
 
 
 class UnknownRecord(MarketplaceError):
@@ -240,6 +245,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     InvalidSharing: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Not possible"),
     InvalidMove: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Not a move that can be made"),
     MoveOutdated: Answer(HTTPStatus.CONFLICT, 5, "The proposal is out of date"),
+    PolicyOutdated: Answer(HTTPStatus.CONFLICT, 5, "The policy file is out of date"),
     UnknownRecord: Answer(HTTPStatus.NOT_FOUND, 3, "Not found"),
     RecordExists: Answer(HTTPStatus.CONFLICT, 5, "Already there"),
     FileUnreadable: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 6, "File unreadable"),

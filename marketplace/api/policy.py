@@ -8,10 +8,17 @@ from access_policies.vocabulary import Action
 from marketplace.api.call import Given
 from marketplace.bootstrap import Marketplace
 from marketplace.identity.principal import Principal
-from marketplace.wire import PolicyFile, PolicyFinding, PolicyReview
+from marketplace.wire import (
+    PolicyApplication,
+    PolicyApplied,
+    PolicyFile,
+    PolicyFinding,
+    PolicyReview,
+)
 
 _READ = {"action": Action.AUDIT}
 _TAGS = ["Policy"]
+_LARGEST_FILE = 8 * 1024**2  # bytes, in JSON
 
 
 @get(
@@ -37,10 +44,36 @@ def lint_policy(
     return msgspec.convert(msgspec.to_builtins(found), list[PolicyFinding])
 
 
-@post("/policy/review", opt=_READ, status_code=200, sync_to_thread=True, tags=_TAGS)
+@post(
+    "/policy/review",
+    opt=_READ,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+    request_max_body_size=_LARGEST_FILE,
+)
 def review_policy(
     data: JSONBody[PolicyFile], principal: Given[Principal], marketplace: Given[Marketplace]
 ) -> PolicyReview:
-    """Hold a policy file against what stands, and name what is odd in it. Nothing is changed."""
+    """Say what a policy file changes, and name what is odd in it. Nothing is changed."""
     review = marketplace.policy.review(principal, data.text)
     return msgspec.convert(msgspec.to_builtins(review), PolicyReview)
+
+
+@post(
+    "/policy/apply",
+    opt={"action": Action.DECIDE_REQUEST},
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+    request_max_body_size=_LARGEST_FILE,
+)
+def apply_policy(
+    data: JSONBody[PolicyApplication], principal: Given[Principal], marketplace: Given[Marketplace]
+) -> PolicyApplied:
+    """Make every change of a policy file at once, as the caller may make each, or none of them.
+
+    Nothing is kept of a dry run.
+    """
+    applied = marketplace.policy.apply(principal, data.text, data.reason, dry_run=data.dry_run)
+    return msgspec.convert(msgspec.to_builtins(applied), PolicyApplied)

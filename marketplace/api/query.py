@@ -78,7 +78,7 @@ async def run_query(
     or `codecs=zstd` on the media type of Arrow its buffers are packed. A statement with `?` or `$1`
     gets its values from `parameters`. Marketplace-Audit-Entry
     names the record of this read, for which a receipt can be had; Marketplace-Releases lists the
-    releases it reads. A result whose connection ends before its Content-Length, or where it has none without
+    releases it reads; Marketplace-Access-Ends says when access ends by time. A result whose connection ends before its Content-Length, or where it has none without
     the closing chunk, is not whole.
     """
     media_type, output = negotiate(request.headers.get("accept", "*/*"))

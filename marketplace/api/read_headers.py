@@ -1,10 +1,12 @@
-"""What every answer with data says of the read: the audit entry that records it, and what it read."""
+"""What every answer with data says of the read: its audit entry, what it read, until when it may."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Protocol
 
 ENTRY_HEADER = "Marketplace-Audit-Entry"
 RELEASES_HEADER = "Marketplace-Releases"
+ENDS_HEADER = "Marketplace-Access-Ends"
 
 
 class Read(Protocol):
@@ -18,8 +20,13 @@ class Read(Protocol):
     def releases(self) -> Mapping[str, int]:
         """The release that is read of each dataset."""
 
+    @property
+    def access_ends(self) -> datetime:
+        """The first moment at which time alone may end the caller's access to what is read."""
+
 
 def read_headers(read: Read) -> dict[str, str]:
     """The headers of a read, for which a receipt can be had."""
     releases = ", ".join(f"{name}={number}" for name, number in sorted(read.releases.items()))
-    return {ENTRY_HEADER: read.entry, RELEASES_HEADER: releases}
+    ends = read.access_ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {ENTRY_HEADER: read.entry, RELEASES_HEADER: releases, ENDS_HEADER: ends}

@@ -179,6 +179,21 @@ def invite_party(
     return _situation(principal, marketplace)
 
 
+@post(
+    "/rollout/invitations/withdraw",
+    opt=_MOVE,
+    status_code=200,
+    sync_to_thread=True,
+    tags=_TAGS,
+)
+def withdraw_invitation(
+    data: JSONBody[InvitationForm], principal: Given[Principal], marketplace: Given[Marketplace]
+) -> RolloutDescription:
+    """Take the place of an organisation or a project in a wave back, at once; another may have it."""
+    marketplace.rollout.uninvite(principal, data.scope, data.name, reason=data.reason)
+    return _situation(principal, marketplace)
+
+
 def _situation(principal: Principal, marketplace: Marketplace) -> RolloutDescription:
     found = marketplace.rollout.situation(principal)
     return RolloutDescription(

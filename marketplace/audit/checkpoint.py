@@ -118,6 +118,11 @@ def open_checkpoint(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
     return checkpoint
 
 
+def holds_signer(folder: Path) -> bool:
+    """Whether the log's signing key lies in `folder`."""
+    return (folder / _KEY_FILE).exists()
+
+
 def open_signer(folder: Path, origin: str) -> Signer:
     """Read the signing key in `folder`, or make one where there is none.
 

@@ -5,6 +5,7 @@ page, so memory does not grow with the log.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Select, Table, and_, exists, func, or_, selec
 from marketplace.audit import records
 from marketplace.audit.backdating import Moments
 from marketplace.audit.checkpoint import PublicKey
+from marketplace.audit.entries import Entry, EntryKind, Fact, record
 from marketplace.audit.entry_check import EntryCheck, StoredEntry, read_entries
 from marketplace.audit.marks import Mark, Marks
 from marketplace.audit.rebuild import Rebuild, changed_node
@@ -57,6 +59,17 @@ def verify(
     return Verification(
         ok=not log.findings, size=log.end, pending=pending, findings=tuple(log.findings)
     )
+
+
+def record_failure(database: Database, found: Verification, *, by: str, now: datetime) -> str:
+    """Write into the log that it did not verify, and return the entry; an incident from then on.
+
+    Raises AuditUnavailable.
+    """
+    facts: dict[str, Fact] = {"size": found.size, "findings": len(found.findings)}
+    said = Entry(kind=EntryKind.AUDIT_FAILED, facts=facts, person={"name": by})
+    with database.writing() as connection:
+        return record(connection, said, now=now)
 
 
 def _unseen(_done: int, _total: int) -> None:

@@ -6,7 +6,7 @@ from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.identifiers import which_agreement
 from marketplace.cli.screen import Json, day, end_of, say, show_facts, show_json, show_table
 from marketplace.client import Client
-from marketplace.wire import AgreementDescription
+from marketplace.wire import AgreementDescription, ExtensionDescription
 
 
 def agreements(*, json: Json = False, service: Service = SERVICE) -> None:
@@ -95,14 +95,17 @@ def show_agreement(one: AgreementDescription) -> None:
             ("soon", _warning(one)),
             *(("note", note) for note in one.notes),
             *(
-                (
-                    f"until {day(made.at.date())}",
-                    f"it was to end with {day(made.before)}: {made.why}",
-                )
+                (f"until {day(made.at.date())}", f"{_former(made)}: {made.why}")
                 for made in one.extensions
             ),
         ]
     )
+
+
+def _former(made: ExtensionDescription) -> str:
+    if made.before == made.after:
+        return "it let out more"
+    return f"it was to end with {day(made.before)}"
 
 
 def _warning(one: AgreementDescription) -> str:

@@ -43,7 +43,8 @@ def verify(
 
     Ends with exit code 9 where something was changed, removed or put back to an older state; the
     last only shows against a receipt or checkpoint that somebody kept. Needs no private key, so a
-    copy of the database can be checked anywhere.
+    copy of the database can be checked anywhere. Where the private key lies beside the log, and so it
+    is no copy, a failure is recorded in it and counts as an incident.
 
     Parameters
     ----------
@@ -55,7 +56,8 @@ def verify(
         Write JSON.
     """
     need_server()
-    from marketplace.audit.checkpoint import read_public_keys
+    from marketplace.audit.checkpoint import holds_signer, read_public_keys
+    from marketplace.audit.verification import record_failure
     from marketplace.audit.verification import verify as verify_log
 
     with _opened(operator.data) as (settings, database):
@@ -63,6 +65,8 @@ def verify(
         keys = [key for path in files for key in read_public_keys(path)]
         with counting("Checking the audit log") as report:
             found = verify_log(database, keys, [_text(path) for path in receipt], progress=report)
+        if not found.ok and holds_signer(settings.data / "keys"):
+            record_failure(database, found, by=operator.name, now=system_clock())
     if json:
         show_json(found)
     elif found.ok:

@@ -40,10 +40,17 @@ def which_agreement(client: Client, said: str) -> str:
     """The same for agreements; a dataset stands for the one agreement over it that is in force."""
     if _is_whole(said):
         return said
-    listed = (
+    listed = [
         _Record(one.id, one.dataset, one.state in _IN_FORCE, f"for {one.project}, {one.state}")
         for one in client.agreements()
-    )
+    ]
+    over = [one for one in listed if one.dataset == said]
+    if over and not any(one.is_open for one in over):
+        raise InvalidCall(
+            f"Nothing that you can see is open for {said}: its agreements have ended.",
+            next_step=f"For a new one the project asks again: marketplace request {said}.",
+            lines=[f"{one.id}: {one.told}" for one in over],
+        )
     return _one_of(listed, said, "marketplace agreements")
 
 

@@ -1,8 +1,9 @@
 """`marketplace policy`: policy as files that people review."""
 
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from marketplace.cli.connection import SERVICE, Service
 from marketplace.cli.screen import Json, say, show_json, show_table
@@ -11,7 +12,7 @@ from marketplace.wire import PolicyDifference, PolicyFinding
 
 policy = App(
     name="policy",
-    help="Write policy out as text, name what is odd about it, and see what a file would change.",
+    help="Write policy out as text, name what is odd about it, see what a file changes and apply it.",
     help_format="markdown",
 )
 
@@ -61,7 +62,7 @@ def check(organisation: str, /, *, json: Json = False, service: Service = SERVIC
 
 @policy.command
 def diff(file: Path, /, *, json: Json = False, service: Service = SERVICE) -> None:
-    """Show what a policy file and what stands differ in, and what is odd in the file.
+    """Show what a policy file changes of what it was written from, and what is odd in the file.
 
     Parameters
     ----------
@@ -75,16 +76,66 @@ def diff(file: Path, /, *, json: Json = False, service: Service = SERVICE) -> No
     if json:
         show_json(review)
         return
+    if not review.differences:
+        say("The file changes nothing.")
     _show_differences(review.differences)
     _show_findings(review.findings)
 
 
+@policy.command(name="apply")
+def apply_file(
+    file: Path,
+    /,
+    *,
+    reason: str,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
+    service: Service = SERVICE,
+) -> None:
+    """Make every change of a policy file at once, each as you may make it by its own command.
+
+    What you may not, or no file can, is named by its line, and then nothing is changed. See it
+    first with --dry-run.
+
+    Parameters
+    ----------
+    file
+        A file as `marketplace policy export` writes it, edited.
+    reason
+        Why; it is kept with each change.
+    dry_run
+        Try it and say what would change; nothing is kept.
+    json
+        Write JSON.
+    """
+    with service.client() as client:
+        applied = client.apply_policy(_text(file), reason, dry_run=dry_run)
+    if json:
+        show_json(applied)
+        return
+    if not applied.differences:
+        say("The file changes nothing.")
+        return
+    _show_differences(applied.differences)
+    if dry_run:
+        say("All of it can be applied; nothing was changed.")
+    else:
+        say(f"It is applied: the policy is at revision {applied.revision}.")
+
+
 def _show_differences(found: tuple[PolicyDifference, ...]) -> None:
     if not found:
-        say("The file says what stands.")
         return
-    rows = [(one.change, one.grant, one.sentence) for one in found]
-    show_table(("change", "grant", "what"), rows)
+    rows = [
+        (
+            one.change,
+            one.place,
+            one.grant,
+            f"Somebody else has changed it since. {one.sentence}" if one.outdated else one.sentence,
+        )
+        for one in found
+    ]
+    show_table(("change", "where", "grant", "what"), rows)
 
 
 def _show_findings(found: list[PolicyFinding] | tuple[PolicyFinding, ...]) -> None:

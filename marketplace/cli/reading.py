@@ -13,7 +13,7 @@ import pyarrow.types as kinds
 from cyclopts import Parameter, validators
 
 from marketplace.cli.connection import SERVICE, Service
-from marketplace.cli.screen import say, show_table, stdout, transfer
+from marketplace.cli.screen import end_of, say, show_table, stdout, transfer
 from marketplace.client import Client, InvalidCall, Result, StreamCut
 from marketplace.client.files import check_target
 from marketplace.client.result import entry_of, releases_of
@@ -168,6 +168,8 @@ def _show(result: Result, most: int) -> None:
     counted = f"{shown:,} {'row' if shown == 1 else 'rows'}"
     said = f"The first {counted}" if more else counted
     say(f"{said} from {releases or 'no dataset'}. Audit entry {result.entry}.")
+    if result.access_ends is not None and result.releases:
+        say(f"You may read this until {end_of(result.access_ends)}.")
     if more:
         say("There are more; --rows N shows so many, --output FILE writes all.")
 

@@ -305,6 +305,38 @@ def invite(
     _show_rollout(found)
 
 
+@rollout.command(name="uninvite")
+def uninvite(
+    name: str,
+    /,
+    *,
+    reason: str,
+    dataset: str = "*",
+    json: Json = False,
+    service: Service = SERVICE,
+) -> None:
+    """Take an invitation back, at once; the place is free for another.
+
+    Parameters
+    ----------
+    name
+        organisation:name or project:name.
+    reason
+        Why; it is kept.
+    dataset
+        organisation.dataset; the whole marketplace unless said.
+    json
+        Write JSON.
+    """
+    with service.client() as client:
+        found = client.rollout.uninvite(InvitationForm(scope=dataset, name=name, reason=reason))
+    if json:
+        show_json(found)
+        return
+    say(f"{name} is invited no longer.")
+    _show_rollout(found)
+
+
 @rollout.command(name="history")
 def history(*, json: Json = False, service: Service = SERVICE) -> None:
     """List every move that was proposed: by whom, why, what it was foreseen to do, how it ended.

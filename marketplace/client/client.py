@@ -37,6 +37,8 @@ from marketplace.wire import (
     ExplanationOfAccess,
     ExtensionForm,
     Health,
+    PolicyApplication,
+    PolicyApplied,
     PolicyFile,
     PolicyFinding,
     PolicyReview,
@@ -342,9 +344,14 @@ class Client:
         return self._transport.call("GET", path, list[PolicyFinding])
 
     def review_policy(self, text: str) -> PolicyReview:
-        """Hold a policy file against what stands; nothing is changed."""
+        """What a policy file changes, and what is odd in it; nothing is changed."""
         body = PolicyFile(text=text)
         return self._transport.call("POST", "/api/v1/policy/review", PolicyReview, body=body)
+
+    def apply_policy(self, text: str, reason: str, *, dry_run: bool = False) -> PolicyApplied:
+        """Make every change of a policy file at once, as far as all are yours to make; else none."""
+        body = PolicyApplication(text=text, reason=reason, dry_run=dry_run)
+        return self._transport.call("POST", "/api/v1/policy/apply", PolicyApplied, body=body)
 
     def receipt(self, entry: str) -> str:
         """Proof, to keep, that an entry stands in the audit log (a C2SP tlog-proof)."""

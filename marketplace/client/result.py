@@ -1,6 +1,7 @@
 """The result of a query: a stream of Arrow batches that is read once, whole or not at all."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from importlib import import_module
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
@@ -22,7 +23,8 @@ class Result:
     """Rows on their way. Read it once, by one of `to_arrow`, `to_polars`, `to_pandas`, `batches`.
 
     `entry` names the record of this read in the audit log; `Client.receipt(entry)` proves it.
-    `releases` says which release of each dataset was read. Closing it stops the query.
+    `releases` says which release of each dataset was read. `access_ends` is the first moment (UTC) at
+    which time alone may end your access to them. Closing it stops the query.
     """
 
     def __init__(self, body: Body) -> None:
@@ -30,6 +32,7 @@ class Result:
         self._read = False
         self.entry = entry_of(body)
         self.releases = releases_of(body)
+        self.access_ends = access_ends_of(body)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows batch by batch, in bounded memory.
@@ -120,6 +123,12 @@ def releases_of(body: Body) -> dict[str, int]:
     header = body.headers.get("Marketplace-Releases", "")
     pairs = (part.strip().rpartition("=") for part in header.split(",") if "=" in part)
     return {name: int(number) for name, _, number in pairs}
+
+
+def access_ends_of(body: Body) -> datetime | None:
+    """When access to what was read ends by time; None where the service does not say so."""
+    header = body.headers.get("Marketplace-Access-Ends", "")
+    return datetime.fromisoformat(header) if header else None
 
 
 def _library(name: str) -> ModuleType:

@@ -83,3 +83,8 @@ class RolloutCalls:
         """Let an organisation or a project take a free place in a wave."""
         path = "/api/v1/rollout/invitations"
         return self._transport.call("POST", path, RolloutDescription, body=form)
+
+    def uninvite(self, form: InvitationForm) -> RolloutDescription:
+        """Take the place of an organisation or a project in a wave back, at once."""
+        path = "/api/v1/rollout/invitations/withdraw"
+        return self._transport.call("POST", path, RolloutDescription, body=form)

@@ -6,7 +6,7 @@ asked, under which rule and policy revision; a second entry closes the read.
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -71,8 +71,7 @@ class Permit:
     @property
     def until(self) -> datetime:
         """The first moment at which time alone could end it."""
-        ends = (read.decision.until for read in self.readings)
-        return min([self.principal.valid_until, *(end for end in ends if end is not None)])
+        return _earliest(self.principal, (read.decision for read in self.readings))
 
 
 class Permits:
@@ -135,7 +134,7 @@ class Permits:
             since=permit.revision,
             decided_at=permit.decided_at,
             until=permit.until,
-            still_stands=partial(self._still_stand, permit),
+            standing_until=partial(self._standing_until, permit),
         )
 
     def close(self, permit: Permit, rows: int, sent: int, outcome: str) -> None:
@@ -150,17 +149,20 @@ class Permits:
         )
         self._recorder.later(closing)
 
-    def _still_stand(self, permit: Permit, connection: Connection) -> bool:
-        """Whether the same question gets the same grants and obligations again."""
+    def _standing_until(self, permit: Permit, connection: Connection) -> datetime | None:
+        """Until when the same question gets the same grants and obligations; None where it does not."""
         at = Moment(connection, revision.read(connection), self._clock())
         try:
             principal = self._answers.principal(at, permit.principal)
         except Unauthenticated:
-            return False
-        return all(
-            _same(self._answers.decision(at, principal, permit.action, read.release.dataset), read)
+            return None
+        found = [
+            self._answers.decision(at, principal, permit.action, read.release.dataset)
             for read in permit.readings
-        )
+        ]
+        if not all(map(_same, found, permit.readings)):
+            return None
+        return _earliest(principal, found)
 
     def _decided(
         self,
@@ -258,6 +260,12 @@ def _dataset_named(parts: tuple[str, ...]) -> DatasetAddress:
         return DatasetAddress(parts[0], parts[1])
     except InvalidAddress:
         raise unknown(".".join(parts)) from None
+
+
+def _earliest(principal: Principal, decisions: Iterable[Decision]) -> datetime:
+    """The first moment at which time alone could change the decisions or the caller."""
+    ends = (decision.until for decision in decisions)
+    return min([principal.valid_until, *(end for end in ends if end is not None)])
 
 
 def _same(decision: Decision, read: Reading) -> bool:

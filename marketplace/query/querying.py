@@ -96,6 +96,7 @@ class Querying:
             self._permits.watch(permit),
             entry=permit.entry,
             releases=_releases(permit),
+            access_ends=permit.until,
             held=held,
             closing=partial(self._permits.close, permit),
         )

@@ -20,6 +20,7 @@ from access_policies.records import rules as rules_table
 from access_policies.rules import FOREVER, Effect
 from access_policies.vocabulary import Audience, Role
 from catalogue.records import releases
+from marketplace.audit.entries import EntryKind
 from marketplace.audit.records import entries
 from marketplace.clock import LONDON
 from marketplace.errors import SettingInvalid
@@ -136,16 +137,28 @@ def _sentence(asked: Threshold, figure: float | None) -> str:
 
 
 def _days_without_incident(connection: Connection, now: datetime) -> float | None:
-    """Whole days since a denial was last written or lifted, or the stage began if that was later."""
+    """Whole days since the last incident, or since the stage began if that was later.
+
+    An incident is a denial that was written or lifted, or an audit log that did not verify.
+    """
     used = case((rules_table.c.exp < FOREVER, rules_table.c.exp), else_=rules_table.c.nbf)
     closed = select(func.max(used)).where(rules_table.c.effect == Effect.DENY)
     last_denial = connection.execute(closed).scalar()
-    since = [
-        moment for moment in (last_denial, _stage_began(connection, now)) if moment is not None
-    ]
+    moments = (last_denial, _verification_failed(connection), _stage_began(connection, now))
+    since = [moment for moment in moments if moment is not None]
     if not since:
         return None
     return max(0, int((now.timestamp() - max(since)) // _DAY))
+
+
+def _verification_failed(connection: Connection) -> float | None:
+    """Epoch seconds of the last time that the audit log was found not to verify."""
+    failed = select(func.max(entries.c.recorded_at)).where(entries.c.kind == EntryKind.AUDIT_FAILED)
+    return _epoch(connection.execute(failed).scalar())
+
+
+def _epoch(written: str | None) -> float | None:
+    return None if written is None else datetime.fromisoformat(written).timestamp()
 
 
 def _stage_began(connection: Connection, now: datetime) -> float | None:
@@ -161,8 +174,8 @@ def _stage_began(connection: Connection, now: datetime) -> float | None:
         ]
         if made:
             return made[0].timestamp()
-    first = connection.execute(select(func.min(entries.c.recorded_at))).scalar()
-    return None if first is None else datetime.fromisoformat(first).timestamp()
+    first = select(func.min(entries.c.recorded_at))
+    return _epoch(connection.execute(first).scalar())
 
 
 def _datasets_without_owner(connection: Connection, now: datetime) -> float:

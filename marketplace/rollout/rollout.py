@@ -25,11 +25,11 @@ from marketplace.errors import AccessDenied, InvalidMove, MoveOutdated
 from marketplace.identity.principal import Principal
 from marketplace.identity.tokens import acting_as
 from marketplace.plain_text import is_plain
-from marketplace.rollout import proposals
+from marketplace.rollout import invitations, proposals
 from marketplace.rollout.criteria import Threshold
-from marketplace.rollout.plan import Change, Plan, check_scope, fault_of_name, plan, resolve
+from marketplace.rollout.plan import Change, Plan, check_scope, plan, resolve
 from marketplace.rollout.proposals import Outcome, Proposal, State, Target
-from marketplace.rollout.situation import Situation, situation_of, waves_of
+from marketplace.rollout.situation import Situation, situation_of
 from marketplace.rollout.words import of_counts, of_reach, of_scope
 from marketplace.sharing.step import Step, Steps
 
@@ -160,31 +160,17 @@ class Rollout:
         check_scope(scope)
         _check_reason(reason)
         with self._steps.begin(principal, changes_policy=True) as step:
-            step.check_operator()
-            moves = stages.history(step.connection, scope)
-            reach = stages.reach_of(scope, stages.holding(moves, step.now))
-            waves = waves_of(step.connection, reach)
-            if not waves:
-                raise InvalidMove(
-                    f"{of_scope(scope)} is not open by invitation.",
-                    next_step="See how it is open with: marketplace rollout.",
-                )
-            fault = fault_of_name(step.connection, name, reach.stage)
-            if not fault and any(name in wave.invited for wave in waves):
-                fault = "They have a place already."
-            if fault:
-                raise InvalidMove(fault, next_step="See who is invited with: marketplace rollout.")
-            chosen = next((wave for wave in waves if wave.free), None)
-            if chosen is None:
-                raise InvalidMove(
-                    "Every place is taken.",
-                    next_step="Propose another wave with: marketplace rollout wave.",
-                )
-            since = revision.read(step.connection)
-            stages.invite(step.connection, chosen.id, name, since_revision=since)
-            facts: dict[str, Fact] = {"scope": scope, "wave": chosen.id, "name": name}
-            step.record(EntryKind.STAGE_INVITED, facts, reason)
-        return chosen.id
+            return invitations.invite(step, scope, name, reason)
+
+    def uninvite(self, principal: Principal, scope: str, name: str, *, reason: str) -> str:
+        """Take the place of a name in a wave in force back, and return the wave; the place is free.
+
+        It closes and opens nothing, so one operator does it. Raises InvalidMove, AccessDenied.
+        """
+        check_scope(scope)
+        _check_reason(reason)
+        with self._steps.begin(principal, changes_policy=True) as step:
+            return invitations.uninvite(step, scope, name, reason)
 
     def _plan(self, connection: Connection, change: "Resolve") -> Plan:
         now = self._clock()

@@ -56,7 +56,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
-    """One time that the last day of an agreement was moved: from, to, by whom, when and why."""
+    """One time that an agreement was revised: its last day from and to, by whom, when and why.
+
+    Where the last day stayed, its terms were narrowed; what they were stands in the audit log.
+    """
 
     before: date
     after: date
@@ -142,39 +145,39 @@ def make(
     return agreement, replaced
 
 
-def extend(
+def revise(
     connection: Connection,
     agreement: Agreement,
     project: Project,
     last_day: date,
-    notes: tuple[str, ...],
+    terms: Terms,
     why: str,
     *,
     by: str,
     now: datetime,
 ) -> Agreement:
-    """Move the last day of an agreement in force, and keep what it was.
+    """Let an agreement in force have another last day or other terms, and keep what its last day was.
 
     Its rules end and others follow in the same second under the same grant, so that what runs under
-    it goes on. The caller advances the revision.
+    it goes on where the terms are the same. The caller advances the revision.
     """
     made = Extension(before=agreement.last_day, after=last_day, by=by, at=now, why=why)
-    extended = msgspec.structs.replace(
+    revised = msgspec.structs.replace(
         agreement,
         last_day=last_day,
         ends_at=end_of_last_day(last_day),
-        terms=msgspec.structs.replace(agreement.terms, notes=notes),
+        terms=terms,
         extensions=(*agreement.extensions, made),
     )
-    number = len(extended.extensions)
+    number = len(revised.extensions)
     row = msgspec.structs.asdict(made) | {"agreement": agreement.id, "number": number}
     connection.execute(insert(extensions).values(row))
-    changed = {name: _row(extended)[name] for name in ("last_day", "ends_at", "terms")}
+    changed = {name: _row(revised)[name] for name in ("last_day", "ends_at", "terms")}
     connection.execute(update(agreements).where(agreements.c.id == agreement.id).values(changed))
     rules.end(connection, grant_of(agreement.id), now=now)
-    for rule in rules_of(extended, project):
+    for rule in rules_of(revised, project):
         rules.write(connection, rule)
-    return extended
+    return revised
 
 
 def end(
@@ -195,7 +198,7 @@ def rules_of(agreement: Agreement, project: Project) -> Iterator[Rule]:
 
     They are for its project's purpose and reach no audience less trusted than the project's: a
     member who falls back to a company's audience, because a secondment ended, is not covered. Whoever
-    may query may see the first rows. After an extension the rules have names of their own.
+    may query may see the first rows. After a revision the rules have names of their own.
     """
     terms = agreement.terms
     bound: tuple[Obligation, ...] = (

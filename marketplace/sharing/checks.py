@@ -1,13 +1,14 @@
 """What must hold before a request is submitted or approved, or data offered: all faults at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
 import msgspec
 from sqlalchemy import Connection
 
-from access_policies.decision import OutputTier
+from access_policies.decision import LimitResult, OutputTier
 from access_policies.scope import TableScope, columns_chosen_by
+from access_policies.vocabulary import Action
 from catalogue import releases
 from catalogue.address import DatasetAddress
 from catalogue.places import Places
@@ -123,11 +124,16 @@ def of_extension(
 ) -> tuple[str, ...]:
     """A sentence for everyone who drops off before the later last day.
 
-    Raises InvalidSharing where the agreement cannot go on until then.
+    Raises InvalidSharing where the agreement cannot go on until then, or does not go on any more.
     """
-    faults = []
     if agreement.ended_as is not None or now >= agreement.ends_at:
-        faults.append("The agreement has ended: a new request is needed.")
+        # An extension is a revision of what is in force: here nobody has access that could go on.
+        raise InvalidSharing(
+            f"The agreement has ended ({agreement.state(now).value}), and only one in force is extended.",
+            next_step=f"Let {project.name} ask again: marketplace request {agreement.dataset}. "
+            "What was asked and agreed before is in: marketplace requests, marketplace agreements.",
+        )
+    faults = []
     if last_day <= agreement.last_day:
         faults.append(
             f"It lasts until {agreement.last_day:%d %B %Y} already: give a later day, or revoke it."
@@ -149,6 +155,75 @@ def of_extension(
     people = agreement.terms.people
     reached = tuple(one for one in members if not people or one.person.id in people)
     return remaining.notes_on(reached, last_day)
+
+
+def of_narrowing(
+    connection: Connection,
+    places: Places,
+    project: Project,
+    agreement: Agreement,
+    terms: Terms,
+    last_day: date,
+    *,
+    now: datetime,
+) -> Terms:
+    """Terms that let out no more than an agreement in force does, written out.
+
+    Raises InvalidSharing where they would let out more, or the agreement does not run any more.
+    """
+    bounds.check(terms.scope)
+    had = agreement.terms
+    faults = list(_wider_but_for_scope(had, terms))
+    if agreement.ended_as is not None or now >= agreement.ends_at:
+        faults.append("The agreement has ended.")
+    if last_day < now.astimezone(LONDON).date():
+        faults.append("That last day has passed already: revoke the agreement instead.")
+    members = remaining.members_now(connection, project, now)
+    here = {member.person.id for member in members}
+    if terms.people != had.people and not here.issuperset(terms.people):
+        faults.append("It names people who are not in the project now.")
+    if terms.scope != had.scope:
+        contracts = contracts_of(connection, agreement.dataset)
+        # As long as the data is not what was agreed on, what is narrower is not certain.
+        faults += scopes.gone_from(had.scope, contracts)
+        if not faults:
+            scope = scopes.resolve(terms.scope, contracts, places, project=project.name)
+            faults += narrowing.beyond(scope, had.scope, places, what="agreed")
+            terms = msgspec.structs.replace(terms, scope=scope)
+    if faults:
+        raise InvalidSharing(
+            "The agreement cannot be narrowed so.",
+            next_step="Put right what is listed; more is agreed by deciding on a request.",
+            lines=bounds.few(faults),
+        )
+    reached = tuple(one for one in members if not terms.people or one.person.id in terms.people)
+    notes = remaining.dropping_off(reached, last_day)
+    return msgspec.structs.replace(terms, notes=notes)
+
+
+def _wider_but_for_scope(had: Terms, terms: Terms) -> Iterator[str]:
+    if not terms.actions:
+        yield "It would open no rows: revoke the agreement instead."
+    if beyond := [action for action in terms.actions if action not in _reached(had)]:
+        yield f"It was not agreed that the project may {', '.join(sorted(beyond))}."
+    if terms.output_tier is not had.output_tier:
+        yield "The output tier is decided on with a request."
+    # Nobody named is everybody in the project.
+    if had.people and not (terms.people and set(terms.people) <= set(had.people)):
+        yield "It would reach people who were not agreed on."
+    most, was = (one or LimitResult() for one in (terms.result_limit, had.result_limit))
+    for name in ("rows", "bytes"):
+        limit, before = getattr(most, name), getattr(was, name)
+        if limit is not None and limit < 1:
+            yield f"The most {name} of a result are at least 1."
+        if before is not None and (limit is None or limit > before):
+            yield f"A result may have {before} {name} at most."
+
+
+def _reached(terms: Terms) -> frozenset[Action]:
+    """What may be done under an agreement: whoever may query may see the first rows too."""
+    preview = (Action.PREVIEW,) if Action.QUERY in terms.actions else ()
+    return frozenset((*terms.actions, *preview))
 
 
 def of_offer(

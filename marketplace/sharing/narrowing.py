@@ -28,27 +28,32 @@ from catalogue.places import Places
 from marketplace.sharing.scopes import Scope
 
 
-def beyond(given: Scope, asked: Scope, places: Places) -> tuple[str, ...]:
-    """Say in what a resolved scope goes beyond another; nothing where it is as wide or narrower."""
+def beyond(
+    given: Scope, asked: Scope, places: Places, *, what: str = "asked for"
+) -> tuple[str, ...]:
+    """Say in what a resolved scope goes beyond another; nothing where it is as wide or narrower.
+
+    `what` says what the other one was.
+    """
     by_name = {table.table: table for table in asked}
     sentences: list[str] = []
     for table in given:
         of_asked = by_name.get(table.table)
         if of_asked is None:
-            sentences.append(f'The table "{table.table}" was not asked for.')
+            sentences.append(f'The table "{table.table}" was not {what}.')
         else:
-            sentences += _beyond(table, of_asked, places)
+            sentences += _beyond(table, of_asked, places, what)
     return tuple(sentences)
 
 
-def _beyond(given: TableScope, asked: TableScope, places: Places) -> Iterator[str]:
+def _beyond(given: TableScope, asked: TableScope, places: Places, what: str) -> Iterator[str]:
     for name in given.columns:
         if name not in asked.columns:
-            yield f'The column "{name}" of {given.table} was not asked for.'
+            yield f'The column "{name}" of {given.table} was not {what}.'
         elif not _shows_no_more(given.mask(name), asked.mask(name)):
-            yield f'The column "{name}" of {given.table} was asked for with another mask.'
+            yield f'The column "{name}" of {given.table} was {what} with another mask.'
     if not _within(given.rows, asked.rows, places):
-        yield f"The rows of {given.table} go beyond those asked for."
+        yield f"The rows of {given.table} go beyond those {what}."
 
 
 def _within(given: RowScope, asked: RowScope, places: Places) -> bool:

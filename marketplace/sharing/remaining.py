@@ -70,6 +70,11 @@ def notes_on(members: tuple[Remaining, ...], last_day: date) -> tuple[str, ...]:
             "Nobody remains in the project until that last day.",
             next_step=f"Choose a last day not after {_written(max(ends))}, or extend a membership.",
         )
+    return dropping_off(members, last_day)
+
+
+def dropping_off(members: tuple[Remaining, ...], last_day: date) -> tuple[str, ...]:
+    """A sentence for everyone who drops off before the last day."""
     return tuple(
         f"{member.person.name} drops off at the end of {_written(member.last_day)}."
         for member in members

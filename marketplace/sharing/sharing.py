@@ -23,7 +23,6 @@ from marketplace.database import Database
 from marketplace.discovery import unknown as unknown_dataset
 from marketplace.errors import (
     AccessDenied,
-    InvalidSharing,
     RequestMalformed,
     Unauthenticated,
     UnknownRecord,
@@ -36,10 +35,11 @@ from marketplace.sharing import (
     checks,
     explanations,
     requests,
+    revisions,
     scopes,
     words,
 )
-from marketplace.sharing.agreements import Agreement, AgreementState
+from marketplace.sharing.agreements import Agreement
 from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.requests import Mover, RequestState, ShareRequest
 from marketplace.sharing.scopes import Scope
@@ -160,22 +160,7 @@ class Sharing:
     def revoke(self, principal: Principal, agreement_id: str, reason: str) -> Agreement:
         """End an agreement at once; a running stream under it is cut. Owners do this."""
         with self._steps.begin(principal, changes_policy=True) as step:
-            agreement = self._overseen(step, agreement_id)
-            step.check_owner(agreement.dataset)
-            checks.reason_given(reason)
-            if agreement.ended_as is not None:
-                raise InvalidSharing(f"The agreement is {agreement.ended_as.value} already.")
-            agreement = agreements.end(
-                step.connection, agreement, AgreementState.REVOKED, reason, now=step.now
-            )
-            facts: dict[str, Fact] = {
-                "agreement": agreement.id,
-                "project": agreement.project,
-                "dataset": str(agreement.dataset),
-                "ended_as": AgreementState.REVOKED.value,
-            }
-            step.record(EntryKind.AGREEMENT_ENDED, facts, reason)
-        return agreement
+            return revisions.revoke(step, agreement_id, reason)
 
     def extend(
         self, principal: Principal, agreement_id: str, last_day: date, reason: str
@@ -186,33 +171,7 @@ class Sharing:
         what runs under it goes on. Raises InvalidSharing, AccessDenied, UnknownRecord.
         """
         with self._steps.begin(principal, changes_policy=True) as step:
-            agreement = self._overseen(step, agreement_id)
-            request = requests.read(step.connection, agreement.request)
-            self._check_mover(step, request, Mover.OWNER)
-            checks.reason_given(reason)
-            project = projects.get(step.connection, agreement.project)
-            notes = checks.of_extension(
-                step.connection, project, request, agreement, last_day, now=step.now
-            )
-            extended = agreements.extend(
-                step.connection,
-                agreement,
-                project,
-                last_day,
-                notes,
-                reason,
-                by=step.principal.person_id,
-                now=step.now,
-            )
-            facts: dict[str, Fact] = {
-                "agreement": agreement.id,
-                "project": agreement.project,
-                "dataset": str(agreement.dataset),
-                "before": agreement.last_day.isoformat(),
-                "last_day": last_day.isoformat(),
-            }
-            step.record(EntryKind.AGREEMENT_EXTENDED, facts, reason)
-        return extended
+            return revisions.extend(step, agreement_id, last_day, reason)
 
     def agreements(self, principal: Principal) -> tuple[Agreement, ...]:
         """The caller's project's agreements, or those that the caller's role oversees."""
@@ -360,16 +319,9 @@ class Sharing:
             raise requests.unknown(request_id)
         return request
 
-    def _overseen(self, step: Step, agreement_id: str) -> Agreement:
-        agreement = agreements.read(step.connection, agreement_id)
-        if not step.oversees(agreement.dataset) and not step.is_own(agreement.project):
-            raise agreements.unknown(agreement_id)
-        return agreement
-
     def _check_mover(self, step: Step, request: ShareRequest, mover: Mover) -> None:
         if mover is Mover.OWNER:
-            step.check_owner(request.dataset)
-            checks.not_an_asker(step.connection, request, step.principal, now=step.now)
+            revisions.check_decider(step, request)
         elif not step.is_own(request.project):
             raise AccessDenied(
                 f"Only the project {request.project} can do that with its request.",

@@ -24,6 +24,8 @@ from marketplace.wire.oversight import (
     ReaderDescription,
 )
 from marketplace.wire.policy import (
+    PolicyApplication,
+    PolicyApplied,
     PolicyDifference,
     PolicyFile,
     PolicyFinding,
@@ -135,6 +137,8 @@ __all__ = [
     "PersonDescription",
     "PersonForm",
     "PersonNamed",
+    "PolicyApplication",
+    "PolicyApplied",
     "PolicyDifference",
     "PolicyFile",
     "PolicyFinding",

@@ -9,10 +9,19 @@ class PolicyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     text: str
 
 
+class PolicyApplication(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A policy file to be applied, and why. With `dry_run` nothing is kept."""
+
+    text: str
+    reason: str
+    dry_run: bool = False
+
+
 class PolicyFinding(msgspec.Struct, frozen=True, kw_only=True):
     """Something odd about one rule.
 
-    `fault` is `unreachable`, `shadowed` (by the rule `by`), `expired`, `over-broad` or `unknown`.
+    `fault` is `unreachable`, `shadowed` (by the rule `by`), `expired`, `over-broad`, `unknown` or
+    `damaged`.
     """
 
     fault: str
@@ -23,17 +32,32 @@ class PolicyFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant in which a file and what stands differ; `change` is `make`, `end` or `change`."""
+    """A grant that a file changes of what stood at the revision that it was written from.
+
+    `change` is `make`, `end` or `change`, `place` where in the file. Where it is `outdated` somebody
+    else has changed the grant since, and the file is not applied.
+    """
 
     change: str
     grant: str
+    place: str
     sentence: str
+    outdated: bool = False
 
 
 class PolicyReview(msgspec.Struct, frozen=True, kw_only=True):
-    """A file held against what stands under the policy revision `revision`."""
+    """What a file changes, and what is odd about its rules under the policy revision `revision`."""
 
     organisation: str
     revision: int
     differences: tuple[PolicyDifference, ...]
     findings: tuple[PolicyFinding, ...]
+
+
+class PolicyApplied(msgspec.Struct, frozen=True, kw_only=True):
+    """What applying a file did, or with `dry_run` would do; `revision` is the policy's after it."""
+
+    organisation: str
+    revision: int
+    dry_run: bool
+    differences: tuple[PolicyDifference, ...]

@@ -74,7 +74,7 @@ class ExtensionForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ExtensionDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """One time that the last day of an agreement was moved."""
+    """One time that an agreement was revised; where its last day stayed, it was narrowed."""
 
     before: date
     after: date

@@ -27,6 +27,7 @@ WRITERS = {
     "access_policies/rules.py:end": Moves.CALLER,
     "access_policies/rules.py:write": Moves.CALLER,
     "access_policies/stages.py:invite": Moves.CALLER,
+    "access_policies/stages.py:uninvite": Moves.CALLER,
     "access_policies/stages.py:write": Moves.CALLER,
     "catalogue/datasets.py:register": Moves.NOTHING_KNOWN,
     "catalogue/datasets.py:set_handling": Moves.CALLER,

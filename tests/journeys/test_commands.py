@@ -127,6 +127,7 @@ def test_only_the_rows_that_are_shown_are_read(world: Any, run: Run):
     assert "There are more" in told
     code, told = run("member", "query", "SELECT * FROM mhclg.homes", "--rows", "3")
     assert "3 rows from mhclg.homes release 1" in told
+    assert "You may read this until the end of 31 December 2026." in told
     assert "There are more" not in told
 
 

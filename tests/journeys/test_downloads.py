@@ -78,6 +78,7 @@ def test_a_member_gets_the_release_file_itself(world, ask: Ask) -> None:
     assert answer.headers["accept-ranges"] == "bytes"
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     assert answer.headers["repr-digest"] == f"sha-256=:{digest}:"
+    assert answer.headers["marketplace-access-ends"] == "2027-01-01T00:00:00Z"
     assert answer.headers["content-type"] == "application/vnd.apache.parquet"
     assert answer.headers["marketplace-releases"] == "mhclg.homes=1"
     assert "mhclg.homes.homes-1-1.parquet" in answer.headers["content-disposition"]

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -71,6 +71,7 @@ def test_a_read_can_be_proven_with_its_receipt(acting, world, tmp_path: Path) ->
     share(acting)
     result = acting("member").query("SELECT * FROM mhclg.homes")
     result.to_arrow()
+    assert result.access_ends == datetime(2027, 1, 1, tzinfo=UTC)
     receipt = acting("member").receipt(result.entry)
     assert Receipt.parse(receipt).entry.id == result.entry
     assert world.marketplace.audit.verify(receipts=(receipt,)).ok
@@ -109,6 +110,7 @@ def test_the_service_answers_in_the_media_type_asked_for(acting, world, url, tmp
         )
         assert (answer.status, answer.headers["content-type"]) == (200, media_type)
         assert answer.headers["marketplace-releases"] == "mhclg.homes=1"
+        assert answer.headers["marketplace-access-ends"] == "2027-01-01T00:00:00Z"
 
 
 def test_another_project_in_the_body_is_refused(acting, world, url, tmp_path) -> None:

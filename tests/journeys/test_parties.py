@@ -443,9 +443,12 @@ def test_an_extension_keeps_the_agreement_its_history_and_what_runs_under_it(
     for last_day, reads in ((date(2026, 12, 10), True), (date(2027, 6, 30), False)):
         clock.now = end_of_last_day(last_day)
         assert world.may_read() is reads
+        if reads:
+            next(running)
     with pytest.raises(InvalidSharing) as refused:
         world.marketplace.sharing.extend(world.owner, agreement.id, date(2028, 1, 1), "Late.")
-    assert "has ended" in refused.value.lines[0]
+    assert "has ended (expired)" in refused.value.detail
+    assert "ask again: marketplace request mhclg.homes" in refused.value.next_step
     with pytest.raises(AccessEnded):
         deque(running, maxlen=0)
 

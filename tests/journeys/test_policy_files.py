@@ -106,7 +106,7 @@ def test_the_commands_write_check_and_compare(
     assert main(["policy", "export", "mhclg", "--into", str(tmp_path)]) == 0
     file = tmp_path / "mhclg.toml"
     assert main(["policy", "diff", str(file)]) == 0
-    assert "The file says what stands." in capsys.readouterr().out
+    assert "The file changes nothing." in capsys.readouterr().out
     file.write_text(file.read_text().replace("subject =", "sbuject =", 1))
     assert main(["policy", "diff", str(file)]) == 2
     assert "sbuject" in capsys.readouterr().err

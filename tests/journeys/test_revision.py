@@ -77,7 +77,12 @@ def _invite(world: World) -> None:
     world.marketplace.rollout.invite(
         world.principal("operator"), "*", "organisation:acme", reason="The first business"
     )
-    assert _revision(world) > before
+    invited = _revision(world)
+    assert invited > before
+    world.marketplace.rollout.uninvite(
+        world.principal("operator"), "*", "organisation:acme", reason="The wrong business"
+    )
+    assert _revision(world) > invited
 
 
 def _extend(world: World) -> None:
@@ -119,7 +124,7 @@ ACTS: dict[str, Callable[[World], object]] = {
         Target(scope="mhclg.homes", stage=Audience.GOVERNMENT)
     ),
     "undo a move": _move_and_undo,
-    "invite": _invite,
+    "invite and take back": _invite,
     "revoke the token": lambda world: world.marketplace.administration.revoke_token(
         _token_id(world, "member"), by=BY
     ),

@@ -11,12 +11,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from access_policies import revision
 from access_policies.vocabulary import Action, Audience, Role
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Handling
 from catalogue.errors import InvalidAddress, UnknownDataset
 from marketplace import enforcement
 from marketplace.audit.entries import EntryKind, RecordedEntry, latest
+from marketplace.audit.verification import Verification, record_failure
 from marketplace.cli import main
 from marketplace.client import Client
 from marketplace.client.errors import MarketplaceProblem
@@ -270,6 +272,26 @@ def test_places_are_taken_by_name_until_they_are_full_and_a_wave_adds_more(count
     assert [wave.free for wave in standing.waves] == [0]
 
 
+def test_a_place_that_is_taken_back_closes_at_once_and_is_free_for_another(country: World):
+    rollout, operator = country.marketplace.rollout, country.principal("operator")
+    country.move(Target(scope="*", stage=Audience.RESEARCHER, by_invitation=True, places=1))
+    rollout.invite(operator, "*", "organisation:leeds_university", reason=WHY)
+    with country.marketplace.database.reading() as connection:
+        invited = revision.read(connection)
+    assert reads(country, "leeds_university")
+    for caller, error in ((country.principal("owner"), AccessDenied), (operator, InvalidMove)):
+        with pytest.raises(error):
+            rollout.uninvite(caller, "*", "organisation:acme", reason=WHY)
+    rollout.uninvite(operator, "*", "organisation:leeds_university", reason="The wrong one")
+    assert not reads(country, "leeds_university")
+    rollout.invite(operator, "*", "organisation:york_university", reason=WHY)
+    assert reads(country, "york_university")
+    auditor = country.principal("auditor")
+    changes = country.marketplace.oversight.changes(auditor, str(invited)).found
+    told = {(one.turn.name, person.name) for one in changes for person in one.people}
+    assert told == {("LOST", "leeds_university"), ("GAINED", "york_university")}
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -434,6 +456,11 @@ def test_the_exit_criteria_are_met_by_what_is_recorded(country: World, clock):
     clock.advance(timedelta(days=30))
     assert figures()["days_without_incident"] == (30, True)
     assert figures()["median_days_to_decide"] == (0, True)
+    database = country.marketplace.database
+    found = Verification(ok=False, size=1, pending=0, findings=("An entry was changed.",))
+    record_failure(database, found, by=BY, now=clock())
+    clock.advance(timedelta(days=2))
+    assert figures()["days_without_incident"] == (2, False)
     country.marketplace.standing.stop(principals["operator"], dataset=str(HOMES), reason="A leak")
     assert figures()["days_without_incident"] == (0, False)
     administration = country.marketplace.administration
@@ -590,6 +617,12 @@ def test_two_operators_open_it_on_the_command_line(
     assert "◐ researcher" in told
     assert "1 of 2 places free" in told
     assert reads(country, "leeds_university")
+    for code_then in (0, 2):
+        code, told = run("operator", "uninvite", "organisation:leeds_university", "--reason", WHY)
+        assert code == code_then
+    assert not reads(country, "leeds_university")
+    code, _ = run("operator", "invite", "organisation:leeds_university", "--reason", WHY)
+    assert code == 0
 
     code, told = run("operator", "wave", "4", "--reason", "The second wave")
     assert code == 0

@@ -1,12 +1,16 @@
-"""A result is handed over whole or relayed; access is looked at before, and its record is closed."""
+"""A result is handed over whole or relayed while access lasts, and its record is closed."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, cast
 
 import pytest
 
+from access_policies import revision
 from catalogue.errors import Problem
+from marketplace.database import Database
 from marketplace.delivery import Delivery, Watch
 from marketplace.engine.query.result_stream import Take
 from marketplace.errors import AccessEnded
@@ -61,6 +65,7 @@ class Read:
             cast("Watch", ScriptedWatch(ended)),
             entry="e",
             releases={},
+            access_ends=datetime(2027, 1, 1, tzinfo=UTC),
             held=held,
             closing=lambda *told: self.closed.append(cast("Any", told)),
         )
@@ -138,3 +143,30 @@ def test_a_result_whose_connection_breaks_is_recorded_as_cut_by_its_reader() -> 
         read.delivery.relay(broken)
     assert read.closed == [(0, 3, "cut by the reader")]
     assert read.let_go
+
+
+def test_a_result_lasts_as_long_as_what_was_last_agreed(
+    database: Database, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed: datetime | None = clock() + timedelta(days=2)
+    ticks = count()
+    monkeypatch.setattr("marketplace.delivery.monotonic", lambda: next(ticks))
+    watch = Watch(
+        database,
+        clock,
+        since=0,
+        until=clock() + timedelta(days=1),
+        standing_until=lambda _: agreed,
+    )
+    with database.writing() as connection:
+        revision.advance(connection)
+    watch.look()
+    clock.advance(timedelta(days=1))
+    watch.look()
+    agreed = clock() + timedelta(hours=1)
+    with database.writing() as connection:
+        revision.advance(connection)
+    watch.look()
+    clock.advance(timedelta(hours=1))
+    with pytest.raises(AccessEnded, match="last day has passed"):
+        watch.look()

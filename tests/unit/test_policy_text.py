@@ -170,6 +170,41 @@ def test_a_slip_in_a_file_is_an_error_that_names_it(before: str, after: str, sai
     assert caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("a = " + "[" * 100_000, "not TOML", id="arrays in arrays"),
+        pytest.param("a = " + "{a = " * 100_000, "not TOML", id="tables in tables"),
+        pytest.param(".".join("a" * 100_000) + " = 1", "nested too deeply", id="a long key"),
+        pytest.param("a = " + "9" * 5000, "not TOML", id="a number of thousands of digits"),
+        pytest.param("#" * (4 * 1024**2 + 1), "too large", id="a large file"),
+        pytest.param(
+            WRITTEN.replace("begins = 2026", "begins = 0001", 1), "1970 and 9999", id="long ago"
+        ),
+        pytest.param(
+            WRITTEN.replace(
+                "begins = 2026-11-22 10:30:00+00:00", "ends = 9999-12-31T23:59:59-14:00"
+            ),
+            "1970 and 9999",
+            id="far away",
+        ),
+        pytest.param("grant = [{ grant = 7 }]", "not a policy", id="in one piece"),
+    ],
+)
+def test_a_hostile_file_is_refused_with_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(InvalidRule, match=said):
+        policy_text.read(text)
+
+
+def test_a_slip_is_told_with_the_line_of_its_grant() -> None:
+    second = WRITTEN.split("\n").index('dataset = "mhclg.*"') - 2
+    for slip in ('"dataset:look"', "7"):
+        wrong = WRITTEN.replace('subject = "role:owner@mhclg"', f"subject = {slip}")
+        with pytest.raises(InvalidRule, match=f"line {second}") as caught:
+            policy_text.read(wrong.replace('"dataset:discover"', slip) if slip != "7" else wrong)
+        assert caught.value.detail
+
+
 def test_a_permission_for_everyone_is_refused_when_it_is_read() -> None:
     opened = WRITTEN.replace('subject = "role:owner@mhclg"', 'subject = "*"')
     with pytest.raises(InvalidRule, match="names its action, and whom it is for"):

@@ -93,6 +93,32 @@ def test_only_who_is_invited_is_admitted_in_the_highest_audience(passing_connect
         assert opened.ceiling_for({"organisation:acme"}) is Audience.LOCAL_GOVERNMENT
 
 
+def test_who_was_invited_at_a_revision_is_told_also_after_it_was_taken_back(
+    passing_connection: Connection,
+):
+    names = "organisation:leeds_university", "organisation:york_university"
+    move(passing_connection, Audience.RESEARCHER, waves=("first",))
+    told: list[tuple[int, frozenset[str]]] = []
+    for name, act in (
+        (names[0], True),
+        (names[1], True),
+        *((names[0], on) for on in (False, True, False)),
+    ):
+        since = revision.advance(passing_connection)
+        if act:
+            stages.invite(passing_connection, "first", name, since_revision=since)
+        else:
+            stages.uninvite(passing_connection, "first", name)
+        told.append((since, frozenset(stages.invited(passing_connection, "first"))))
+    assert [len(held) for _, held in told] == [1, 2, 1, 2, 1]
+    for number, held in told:
+        for asked in (None, names):
+            opened = stages.openings(
+                passing_connection, {"*"}, now=NOON, names=asked, at_revision=number
+            )["*"]
+            assert opened.invited == held
+
+
 def test_government_cannot_be_open_to_the_invited_alone(passing_connection: Connection):
     with pytest.raises(InvalidRule):
         move(passing_connection, Audience.GOVERNMENT, waves=("first",))

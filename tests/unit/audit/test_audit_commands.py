@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.audit.checkpoint import open_signer
-from marketplace.audit.entries import Entry, EntryKind, record
+from marketplace.audit.entries import Entry, EntryKind, RecordedEntry, latest, record
 from marketplace.audit.log import AuditLog
 from marketplace.cli import main
 from marketplace.database import open_database
@@ -44,6 +44,27 @@ def test_a_copy_verifies_with_the_public_key_and_without_the_signing_key(
     connection.close()
     assert main(["audit", "verify", "--data", str(copy), *published]) == 9
     assert entry in capfd.readouterr().err
+    assert failures(copy) == []
+
+
+def failures(folder: Path) -> list[RecordedEntry]:
+    database = open_database(Settings(data=folder).database_url)
+    with database.reading() as connection:
+        found = latest(connection, kinds=[EntryKind.AUDIT_FAILED])
+    database.close()
+    return list(found)
+
+
+def test_a_failure_is_recorded_where_the_log_is_kept(data: tuple[Path, str]):
+    folder, _ = data
+    assert main(["audit", "verify", "--data", str(folder)]) == 0
+    assert failures(folder) == []
+    with sqlite3.connect(folder / "marketplace.db") as connection:
+        connection.execute("UPDATE audit_entries SET recorded_at = '2026-11-21T00:00:00.000000Z'")
+    connection.close()
+    assert main(["audit", "verify", "--data", str(folder)]) == 9
+    [failure] = failures(folder)
+    assert failure.facts == {"size": 1, "findings": 1}
 
 
 def test_personal_details_are_erased_and_the_log_still_verifies(data: tuple[Path, str]):
