@@ -11,6 +11,10 @@ many queries at once.
 Each side answers for a while before it is measured, DuckDB too: workers copy small tables that are
 read often, once, and what is told is the day after that.
 
+Over Flight SQL the reach is held against an ungoverned Flight SQL server (`bare_flight.py`), for the
+protocol's client alone takes about as much of the processors as the query does in-process: what
+such a server leaves of in-process is told beside it.
+
 On one map all clients read the same table; on many maps each client is in a squad of their own,
 whose agreement leaves out another nation, and in-process reads those very extracts.
 """
@@ -38,6 +42,8 @@ _AGGREGATE = (
 )
 _CUSTOMER = f"{TPCH}.customer"
 _LOAD = Path(__file__).with_name("load.py")
+_BARE_SERVER = Path(__file__).with_name("bare_flight.py")
+_BARE = "an ungoverned Flight SQL server"
 
 
 class Load:
@@ -96,6 +102,9 @@ def _measure(
         for side, where in ((HTTP, world.service.url), (FLIGHT, world.service.flight)):
             asked = [{"url": where, "token": token, "sql": governed} for token in tokens]
             loads[side] = stack.enter_context(loading(side, asked))
+        bare = stack.enter_context(_bare_server())
+        asked = [{"url": bare, "token": "none", **each} for each in _local(files)]
+        loads[_BARE] = stack.enter_context(loading(FLIGHT, asked))
         for side, load in loads.items():
             if load.results != loads[IN_PROCESS].results:
                 raise SystemExit(f"The aggregates over {side} differ from DuckDB's own.")
@@ -104,22 +113,39 @@ def _measure(
         for number in range(world.plan.rounds):
             for side in turn(list(loads), number):
                 per_second.setdefault(side, []).append(loads[side].per_second(world.plan.seconds))
-    alone = statistics.median(per_second.pop(IN_PROCESS))
+    return list(_figures(world, maps, {k: statistics.median(v) for k, v in per_second.items()}))
+
+
+def _figures(world: World, maps: str, measured: dict[str, float]) -> Iterator[Figure]:
     what = f"{world.plan.clients} clients, {maps}"
-    return [
-        Figure(what=f"{what}, {IN_PROCESS}", measured=alone, unit="queries/s", more=True),
-        *(
-            Figure(
-                what=f"{what}, {side}",
-                measured=statistics.median(measured) / alone,
-                unit="of in-process",
-                reach=0.6,
-                towards=0.9,
-                more=True,
-            )
-            for side, measured in per_second.items()
-        ),
-    ]
+    alone, bare = measured[IN_PROCESS], measured[_BARE]
+    reach = {"reach": 0.6, "towards": 0.9}
+    of = "of in-process"
+    yield Figure(what=f"{what}, {IN_PROCESS}", measured=alone, unit="queries/s", more=True)
+    yield Figure(
+        what=f"{what}, {HTTP}", measured=measured[HTTP] / alone, unit=of, more=True, **reach
+    )
+    yield Figure(what=f"{what}, {FLIGHT}", measured=measured[FLIGHT] / alone, unit=of, more=True)
+    yield Figure(what=f"{what}, {_BARE}", measured=bare / alone, unit=of, more=True)
+    yield Figure(
+        what=f"{what}, {FLIGHT} against {_BARE}",
+        measured=measured[FLIGHT] / bare,
+        unit="ratio",
+        more=True,
+        **reach,
+    )
+
+
+@contextmanager
+def _bare_server() -> Iterator[str]:
+    """Where an ungoverned server listens, for the length of a block."""
+    command = [sys.executable, str(_BARE_SERVER)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 def _local(files: list[list[str]]) -> list[dict[str, str]]:
