@@ -30,7 +30,14 @@ PROJECTS = {
     "venture": Project(name="venture", organisation="acme", audience=Audience.BUSINESS),
     "neighbours": Project(name="neighbours", organisation="acme", audience=Audience.PUBLIC),
 }
-HOMES = {"ada": "mhclg", "ben": "sheffield", "cy": "leeds_university", "dot": "acme", "eve": "acme"}
+HOMES = {
+    "ada": "mhclg",
+    "ben": "sheffield",
+    "cy": "leeds_university",
+    "dot": "acme",
+    "eve": "acme",
+    "fay": "mhclg",
+}
 DATASETS = ("mhclg.homes", "mhclg.rents", "sheffield.spend")
 SCOPES = (*DATASETS, "mhclg.*", "*")
 """What can be asked about: datasets, all of an organisation, the marketplace."""
