@@ -151,12 +151,13 @@ def decided(world: World, caller: str) -> dict[str, Allowed] | None:
         principal = world.principal(caller)
     except Unauthenticated:
         return None
+    point = DecisionPoint()
     with world.marketplace.database.writing() as connection:
         return {
             name: {
                 action: enforcement.decide(
                     connection,
-                    DecisionPoint(),
+                    point,
                     principal,
                     action,
                     f"mhclg.{name}",

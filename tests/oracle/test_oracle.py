@@ -9,7 +9,7 @@ from tests.oracle.checking import Tally, tell, tell_and_narrow
 from tests.oracle.stories import Act, Story, closings, seeds, stories
 
 few = settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
