@@ -33,7 +33,7 @@ from tests.oracle.registers import Registers, one_of, told
 
 
 @cache
-def _engine() -> Engine:
+def in_memory() -> Engine:
     """One database in memory for all worlds; of none does anything stay."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with engine.begin() as connection:
@@ -47,7 +47,7 @@ def new_world(listed: dict[str, Audience]) -> Iterator["World"]:
     """A world of its own, whose datasets are listed up to these audiences."""
     worlds: list[World] = []
     clock = {revision.CLOCK: lambda: worlds[0].now if worlds else START}
-    with _engine().connect().execution_options(**clock) as connection:
+    with in_memory().connect().execution_options(**clock) as connection:
         worlds.append(World(connection, listed))
         try:
             yield worlds[0]
