@@ -36,6 +36,9 @@ check: static demo test ## Everything that CI runs
 bench: .venv/dev.stamp ## Measure against DuckDB in-process, part by part; ONLY=tpch,latency: some of them
 	@$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY)) $(if $(CHECK),--check)
 
+oracle: .venv/dev.stamp ## Ask the decision point and a naive evaluator the same; COUNT=100000 of it
+	@$(BIN)/python -m tests.oracle.run $(or $(COUNT),100000)
+
 lock: ## Pin every dependency again with its hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --extra server --extra build pyproject.toml -o requirements/server.txt
@@ -74,4 +77,4 @@ $(BIN)/python:
 $(WORLD)/tokens/squad_member: | .venv/server.stamp
 	@$(BIN)/marketplace demo --keep $(WORLD)
 
-.PHONY: help demo serve install test thorough static check bench lock clean
+.PHONY: help demo serve install test thorough static check bench oracle lock clean

@@ -1,16 +1,19 @@
 """In what capacity a person acts: as whom, in which audience, and until when.
 
-A membership rests on a secondment where the person was seconded to the project (or to its host)
-during it; it opens nothing before that secondment begins and nothing once it has ended. While it
-lasts the person acts with the host's audience. Everyone else acts with their home's. Whoever would
-act as a researcher does so while their project is accredited, and else as one of the public.
+A membership rests on a secondment where the person was to be seconded to the project (or to its host)
+during it, by the days that were entered; it opens nothing before that secondment begins and nothing
+once it has ended. While it lasts the person acts with the host's audience. Everyone else acts with
+their home's. Of several memberships and secondments that hold the one with the most trusted audience
+counts: so nothing that ends sooner opens more. Whoever would act as a researcher does so while their
+project is accredited, and else as one of the public (decision 0023).
 
-A role is held by appointment. A deputy acts while the owner in whose place they decide is one.
+A role is held by appointment, and away from home by secondment too. A deputy acts while the owner in
+whose place they decide acts as one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
@@ -39,6 +42,16 @@ _Held = TypeVar("_Held", bound=_Lasting)
 
 AudienceOf = Callable[[str], Audience]
 """The audience of an organisation by its name."""
+
+Owning = Callable[[str], tuple[Person, tuple[Appointment, ...], tuple[Secondment, ...]]]
+"""An owner by identifier, with their appointments as owner of an organisation and all secondments."""
+
+
+class _Way(NamedTuple):
+    """One way in which somebody acts in a project now, and until the end of which day (none: open)."""
+
+    audience: Audience
+    last_day: date | None
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,17 +103,17 @@ def as_member(
 ) -> Capacity:
     """As `in_project`, from the person's memberships of it and all of their secondments."""
     held, seconded = tuple(held), tuple(seconded)
-    membership = _longest(held, now)
-    if membership is None:
+    current = [membership for membership in held if _holds(membership, now)]
+    if not current:
         raise Unauthenticated(
             _membership_over(held, project, now), next_step="Ask the lead of the project."
         )
-    own, last_day = _own_audience(audience_of, person, project, membership, seconded, now)
+    way = _best_way(audience_of, person, project, current, seconded, now)
     acting = Capacity(
-        audience=max(own, project.audience),
+        audience=max(way.audience, project.audience),
         organisation=project.organisation,
         home=person.organisation,
-        last_day=last_day,
+        last_day=way.last_day,
         changes_at=_next_change((*held, *seconded), now),
     )
     return _as_accredited(acting, project, now)
@@ -114,9 +127,9 @@ def in_role(
     Raises Unauthenticated, with a sentence for the person, where they do not hold it now.
     """
 
-    def owning(owner: str) -> tuple[Person, tuple[Appointment, ...]]:
+    def owning(owner: str) -> tuple[Person, tuple[Appointment, ...], tuple[Secondment, ...]]:
         held = appointments.held(connection, owner, Role.OWNER, organisation)
-        return people.get(connection, owner), held
+        return people.get(connection, owner), held, secondments.of_person(connection, owner)
 
     return as_holder(
         person,
@@ -134,15 +147,12 @@ def as_holder(
     post: tuple[Role, str | None],
     named: tuple[Appointment, ...],
     seconded: Iterable[Secondment],
-    owning: Callable[[str], tuple[Person, tuple[Appointment, ...]]],
+    owning: Owning,
     audience_of: AudienceOf,
     *,
     now: datetime,
 ) -> Capacity:
-    """As `in_role`, from the person's appointments to it and all of their secondments.
-
-    `owning` gives an owner, by identifier, and their appointments as owner of the organisation.
-    """
+    """As `in_role`, from the person's appointments to it and all of their secondments."""
     role, organisation = post
     appointment = _longest(named, now)
     if appointment is None:
@@ -151,9 +161,9 @@ def as_holder(
     bearing: list[_Lasting] = [*named]
     owner = None
     if appointment.in_place_of is not None:
-        owner, owned = owning(appointment.in_place_of)
-        days.append(_deputised(owned, owner, now))
-        bearing += owned
+        owner, owned, hosting = owning(appointment.in_place_of)
+        days += _deputised(owner, organisation, owned, hosting, now)
+        bearing += [*owned, *hosting]
     if organisation is not None and organisation != person.organisation:
         seconded = tuple(seconded)
         days.append(_hosted(seconded, role, organisation, now))
@@ -204,9 +214,19 @@ def _not_named(
     )
 
 
-def _deputised(owning: tuple[Appointment, ...], owner: Person, now: datetime) -> Appointment:
-    found = _longest(owning, now)
-    if found is None:
+def _deputised(
+    owner: Person,
+    organisation: str | None,
+    owning: tuple[Appointment, ...],
+    seconded: tuple[Secondment, ...],
+    now: datetime,
+) -> list[_Lasting]:
+    """What the owner in whose place a deputy decides acts by now."""
+    needed: list[_Lasting | None] = [_longest(owning, now)]
+    if owner.organisation != organisation:
+        needed.append(_longest(_to_organisation(seconded, organisation), now))
+    found = [one for one in needed if one is not None]
+    if len(found) < len(needed):
         raise Unauthenticated(
             f"{owner.name}, in whose place you decide, is not an owner now.",
             next_step="An administrator of the organisation names owners and their deputies.",
@@ -214,10 +234,16 @@ def _deputised(owning: tuple[Appointment, ...], owner: Person, now: datetime) ->
     return found
 
 
+def _to_organisation(
+    seconded: Iterable[Secondment], organisation: str | None
+) -> Iterator[Secondment]:
+    return (held for held in seconded if held.host_organisation == organisation)
+
+
 def _hosted(
     seconded: Iterable[Secondment], role: Role, organisation: str, now: datetime
 ) -> Secondment:
-    found = _longest((held for held in seconded if held.host_organisation == organisation), now)
+    found = _longest(_to_organisation(seconded, organisation), now)
     if found is None:
         raise Unauthenticated(
             f"You do not act for {organisation} now, so not as its {role} either.",
@@ -230,39 +256,51 @@ def _audiences(connection: Connection) -> AudienceOf:
     return lambda name: organisations.get(connection, name).audience
 
 
-def _own_audience(
+def _best_way(
     audience_of: AudienceOf,
     person: Person,
     project: Project,
-    membership: Membership,
-    seconded: Iterable[Secondment],
+    current: list[Membership],
+    seconded: tuple[Secondment, ...],
     now: datetime,
-) -> tuple[Audience, date | None]:
+) -> _Way:
+    """Of the ways in which the person acts the most trusted one, and of those the one that lasts longest."""
     home = audience_of(person.organisation)
-    if person.organisation == project.organisation:
-        return home, membership.last_day
-    hosted = [held for held in seconded if _is_to(held, project) and _overlap(held, membership)]
-    if not hosted:
-        return home, membership.last_day
-    secondment = _longest(hosted, now)
-    if secondment is None:
+    ways: list[_Way] = []
+    resting: list[Secondment] = []
+    for membership in current:
+        hosts = [held for held in seconded if _rests_on(membership, held, project)]
+        if person.organisation == project.organisation or not hosts:
+            ways.append(_Way(home, membership.last_day))
+            continue
+        resting += hosts
+        ways += [
+            _Way(_audience_at(audience_of, held, project), _earlier(membership, held))
+            for held in hosts
+            if _holds(held, now)
+        ]
+    if not ways:
         raise Unauthenticated(
-            f"Your secondment to {project.name} {_when(hosted, now)}.",
+            f"Your secondment to {project.name} {_when(resting, now)}.",
             next_step="Ask the lead of the project, if it should go on.",
         )
-    host = secondment.host_organisation
-    audience = audience_of(host) if host else project.audience
-    days = [day for day in (membership.last_day, secondment.last_day) if day is not None]
-    return audience, min(days)
+    return max(ways, key=lambda way: (-way.audience, _end(way.last_day)))
 
 
-def _is_to(held: Secondment, project: Project) -> bool:
-    return held.host_project == project.name or held.host_organisation == project.organisation
+def _audience_at(audience_of: AudienceOf, held: Secondment, project: Project) -> Audience:
+    host = held.host_organisation
+    return audience_of(host) if host else project.audience
 
 
-def _overlap(held: Secondment, membership: Membership) -> bool:
-    ends = _end(membership.last_day)
-    return held.first_day <= ends and membership.first_day <= held.last_day
+def _rests_on(membership: Membership, held: Secondment, project: Project) -> bool:
+    # As they were entered: what is cut short must not open what it was to rest on until then.
+    is_to = held.host_project == project.name or held.host_organisation == project.organisation
+    begins_in_time = held.first_day <= _end(membership.entered_last_day)
+    return is_to and begins_in_time and membership.first_day <= _end(held.entered_last_day)
+
+
+def _earlier(membership: Membership, held: Secondment) -> date:
+    return min(_end(membership.last_day), held.last_day)
 
 
 def _end(last_day: date | None) -> date:

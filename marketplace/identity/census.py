@@ -6,7 +6,7 @@ caller's (`capacity`).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +19,7 @@ from access_policies.vocabulary import Audience, Role, Subject
 from marketplace.errors import Unauthenticated
 from marketplace.identity import capacity, organisations, people, projects, records, tokens
 from marketplace.identity.appointments import Appointment
-from marketplace.identity.capacity import Capacity
+from marketplace.identity.capacity import Capacity, Owning
 from marketplace.identity.people import Person
 from marketplace.identity.projects import Membership, Project
 from marketplace.identity.secondments import Secondment
@@ -76,13 +76,12 @@ class _Registers(NamedTuple):
             found[(one.role, one.organisation)].append(one)
         return {post: tuple(named) for post, named in found.items()}
 
-    def owning(
-        self, organisation: str | None
-    ) -> Callable[[str], tuple[Person, tuple[Appointment, ...]]]:
-        """Finds an owner of the organisation and their appointments as such."""
+    def owning(self, organisation: str | None) -> Owning:
+        """Finds an owner of the organisation, their appointments as such and their secondments."""
         return lambda owner: (
             self.everybody[owner],
             self.roles_of(owner).get((Role.OWNER, organisation), ()),
+            tuple(self.secondments.get(owner, ())),
         )
 
 
@@ -158,8 +157,8 @@ def _acting(
 
 def _read(connection: Connection, person: Person | None, past: Past) -> _Registers:
     memberships = _rows(connection, records.memberships, Membership, person)
-    secondments = _rows(connection, records.secondments, Secondment, person)
-    # Also of one person's deputising: whether the owner in whose place they act is one.
+    # Of all, also for one person who deputises: whether the owner in whose place they act is one.
+    secondments = _rows(connection, records.secondments, Secondment, None)
     appointments = _rows(connection, records.appointments, Appointment, None)
     every = people.list_all(connection)
     return _Registers(

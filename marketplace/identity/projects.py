@@ -32,13 +32,17 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True):
-    """A person in a project from a first to a last day (none: as long as the project runs)."""
+    """A person in a project from a first to a last day (none: as long as the project runs).
+
+    `entered_last_day` stays the last day as it was entered when the membership is ended sooner.
+    """
 
     id: str
     project: str
     person: str
     first_day: date
     last_day: date | None = None
+    entered_last_day: date | None = None
 
 
 def register(connection: Connection, project: Project) -> None:
@@ -104,7 +108,12 @@ def add_member(
         raise RequestMalformed("The last day of a membership is before its first.")
     revision.advance(connection)
     membership = Membership(
-        id=uuid4().hex, project=project, person=person, first_day=first_day, last_day=last_day
+        id=uuid4().hex,
+        project=project,
+        person=person,
+        first_day=first_day,
+        last_day=last_day,
+        entered_last_day=last_day,
     )
     connection.execute(insert(memberships).values(msgspec.structs.asdict(membership)))
     history.note(connection, Kind.MEMBERSHIP, {membership.id: ABSENT})

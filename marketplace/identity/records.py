@@ -62,6 +62,7 @@ memberships = Table(
     Column("person", String(32), ForeignKey("people.id"), nullable=False),
     Column("first_day", Date, nullable=False),
     Column("last_day", Date),
+    Column("entered_last_day", Date),
     Index(None, "project", "person"),
 )
 
@@ -75,6 +76,7 @@ secondments = Table(
     Column("host_project", String(63), ForeignKey("projects.name")),
     Column("first_day", Date, nullable=False),
     Column("last_day", Date, nullable=False),
+    Column("entered_last_day", Date),
     CheckConstraint("(host_organisation IS NULL) <> (host_project IS NULL)", name="one_host"),
     Index(None, "person"),
 )

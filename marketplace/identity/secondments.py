@@ -14,7 +14,10 @@ from marketplace.identity.records import secondments
 
 
 class Secondment(msgspec.Struct, frozen=True, kw_only=True):
-    """From home (the person's organisation) to one host, from a first to a last day."""
+    """From home (the person's organisation) to one host, from a first to a last day.
+
+    `entered_last_day` stays the last day as it was entered when the secondment is ended sooner.
+    """
 
     id: str
     person: str
@@ -22,6 +25,7 @@ class Secondment(msgspec.Struct, frozen=True, kw_only=True):
     host_project: str | None = None
     first_day: date
     last_day: date
+    entered_last_day: date | None = None
 
 
 def register(
@@ -51,6 +55,7 @@ def register(
         host_project=host_project,
         first_day=first_day,
         last_day=last_day,
+        entered_last_day=last_day,
     )
     connection.execute(insert(secondments).values(msgspec.structs.asdict(secondment)))
     history.note(connection, Kind.SECONDMENT, {secondment.id: ABSENT})

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -144,6 +145,24 @@ class World:
         request = self.marketplace.sharing.ask(self.principal(to), draft)
         approval = Approval(reason="Within the programme")
         return self.marketplace.sharing.approve(self.owner, request.id, approval)
+
+    def hire(self, name: str, home: str = "mhclg") -> str:
+        """Enter somebody and return their e-mail address."""
+        email = f"{name}@{home}.example"
+        self.marketplace.administration.register_person(
+            name=name, email=email, organisation=home, by=BY
+        )
+        return email
+
+    def sign_in(self, name: str, email: str, **what: Any) -> Principal:
+        """Issue a token, keep its secret under a name, and say whom it stands for."""
+        self._secrets[name], _ = self.marketplace.administration.issue_token(
+            email=email,
+            expires_at=self.marketplace.clock() + timedelta(days=700),
+            by=BY,
+            **what,
+        )
+        return self.principal(name)
 
     def move(self, target: Target) -> Proposal:
         """Propose a move of the rollout as one operator and confirm it as another."""

@@ -48,24 +48,6 @@ READ_ON_SECONDS = 1.0
 class Country(World):
     """The small country with more people to name, dismiss, deputise and stop."""
 
-    def hire(self, name: str, home: str = "mhclg") -> str:
-        """Enter somebody and return their e-mail address."""
-        email = f"{name}@{home}.example"
-        self.marketplace.administration.register_person(
-            name=name, email=email, organisation=home, by=BY
-        )
-        return email
-
-    def sign_in(self, name: str, email: str, **what: Any) -> Principal:
-        """Issue a token, keep its secret under a name, and say whom it stands for."""
-        self._secrets[name], _ = self.marketplace.administration.issue_token(
-            email=email,
-            expires_at=self.marketplace.clock() + timedelta(days=700),
-            by=BY,
-            **what,
-        )
-        return self.principal(name)
-
     def operator(self) -> Principal:
         """An operator, at home in the ministry."""
         return self.principal("operator")

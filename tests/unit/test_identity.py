@@ -18,7 +18,15 @@ from marketplace.errors import (
     UnknownRecord,
     WrongProject,
 )
-from marketplace.identity import organisations, people, projects, records, secondments, tokens
+from marketplace.identity import (
+    appointments,
+    organisations,
+    people,
+    projects,
+    records,
+    secondments,
+    tokens,
+)
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.people import Person
 from marketplace.identity.principal import Principal
@@ -214,6 +222,84 @@ def test_ending_a_secondment_shortens_and_never_extends(world: World):
     secondments.end(world.connection, held.id, last_day=date(2026, 11, 21))
     with pytest.raises(Unauthenticated):
         world.sign_in(world.token(world.technologist))
+
+
+@pytest.mark.parametrize("last_day", [date(2026, 11, 21), date(2026, 11, 25)])
+def test_a_secondment_that_is_cut_short_before_the_membership_begins_leaves_it_closed(
+    world: World, last_day: date
+):
+    # A neighbour's own audience would reach all that is agreed with the squad.
+    world.second(world.neighbour, first_day=date(2026, 11, 22), last_day=date(2026, 12, 31))
+    projects.add_member(
+        world.connection,
+        project="squad",
+        person=world.neighbour.id,
+        first_day=date(2026, 12, 1),
+    )
+    secret = world.token(world.neighbour, project="squad")
+    december = datetime(2026, 12, 2, tzinfo=UTC)
+    world.sign_in(secret, december)
+    (held,) = secondments.of_person(world.connection, world.neighbour.id)
+    secondments.end(world.connection, held.id, last_day=last_day)
+    with pytest.raises(Unauthenticated, match="secondment to squad ended"):
+        world.sign_in(secret, december)
+
+
+def test_a_membership_that_is_ended_before_its_secondment_begins_opens_nothing(world: World):
+    world.join(world.neighbour)
+    world.second(world.neighbour, first_day=date(2026, 12, 1), last_day=date(2027, 3, 31))
+    secret = world.token(world.neighbour)
+    projects.end_membership(
+        world.connection, project="squad", person=world.neighbour.id, last_day=date(2026, 11, 25)
+    )
+    with pytest.raises(Unauthenticated, match="secondment to squad begins"):
+        world.sign_in(secret)
+
+
+def test_of_two_secondments_the_more_trusted_counts_however_long_the_other_lasts(world: World):
+    task_force = Project(
+        name="task_force",
+        title="Task force",
+        purpose="Hubs.",
+        organisation="sheffield",
+        audience=Audience.GOVERNMENT,
+    )
+    projects.register(world.connection, task_force)
+    projects.add_member(
+        world.connection,
+        project="task_force",
+        person=world.technologist.id,
+        first_day=date(2026, 1, 1),
+    )
+    secret = world.token(world.technologist, project="task_force")
+    longer = {"host_project": None, "host_organisation": "sheffield"}
+    world.second(world.technologist, **longer, last_day=date(2027, 3, 31))
+    world.second(world.technologist, host_project="task_force", last_day=date(2026, 12, 31))
+    both = world.sign_in(secret)
+    assert both.subject.audience is Audience.GOVERNMENT
+    assert both.valid_until == end_of_last_day(date(2026, 12, 31))
+    assert world.sign_in(secret, both.valid_until).subject.audience is Audience.LOCAL_GOVERNMENT
+
+
+def test_a_deputy_falls_with_the_secondment_that_the_owner_owns_by(world: World):
+    world.second(
+        world.official, host_project=None, host_organisation="sheffield", last_day=date(2026, 12, 1)
+    )
+    post = {"organisation": "sheffield", "first_day": date(2026, 11, 1)}
+    appointments.appoint(world.connection, person=world.official.id, role=Role.OWNER, **post)
+    appointments.appoint(
+        world.connection,
+        person=world.officer.id,
+        role=Role.DEPUTY,
+        in_place_of=world.official.id,
+        last_day=date(2027, 3, 31),
+        **post,
+    )
+    secret = world.token(world.officer, role=Role.DEPUTY, organisation="sheffield")
+    deputy = world.sign_in(secret)
+    assert deputy.valid_until == deputy.changes_at == end_of_last_day(date(2026, 12, 1))
+    with pytest.raises(Unauthenticated, match="in whose place you decide"):
+        world.sign_in(secret, deputy.valid_until)
 
 
 def test_an_expired_and_a_revoked_token_are_told_to_their_holder(world: World):

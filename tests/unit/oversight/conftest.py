@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, StaticPool, create_engine
+from sqlalchemy import Connection
 
 from access_policies import history, principals, revision, rules, stages, standing
 from access_policies.decision import Obligation, RestrictTo
@@ -33,7 +32,7 @@ from marketplace.identity.census import Post
 from marketplace.identity.organisations import Organisation
 from marketplace.identity.people import Person
 from marketplace.identity.projects import Project
-from marketplace.migrations.tables import ALL_METADATA
+from tests.oracle.world import in_memory
 
 START = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
 ORGANISATIONS = {
@@ -168,22 +167,12 @@ class World:
         return stages.openings(self.connection, (scope,), now=self.now)[scope].stage
 
 
-@cache
-def _engine() -> Engine:
-    """One database in memory for all worlds; of none does anything stay."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    with engine.begin() as connection:
-        for metadata in ALL_METADATA:
-            metadata.create_all(connection)
-    return engine
-
-
 @contextmanager
 def new_world() -> Iterator[World]:
     """A world of its own."""
     worlds: list[World] = []
     clock = {revision.CLOCK: lambda: worlds[0].now if worlds else START}
-    with _engine().connect().execution_options(**clock) as connection:
+    with in_memory().connect().execution_options(**clock) as connection:
         worlds.append(World(connection))
         yield worlds[0]
 
