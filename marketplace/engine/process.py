@@ -22,6 +22,7 @@ from typing import IO, Self, cast
 import msgspec
 
 from catalogue.errors import Problem
+from marketplace.engine.account import Account
 from marketplace.engine.frames import (
     CHUNK,
     SHARED,
@@ -42,16 +43,16 @@ from marketplace.errors import QueryTooLarge, WorkerLost
 _log = logging.getLogger(__name__)
 
 _START_SECONDS = 60.0
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _GRACE = 0.5  # seconds in which an interrupt must be heeded; what does not is killed
 _NUMBER = struct.Struct("<I")
-_LONGEST_TOLD = 4096  # bytes that the kernel tells of a process at once
 _CARRYING = (FrameKind.DATA, FrameKind.LAST, FrameKind.NOTE)
 
 
 class ConfinedProcess:
-    """One process of one role. Use it from one thread at a time; `stop` may come from any."""
+    """One process of one role. Use it from one thread at a time; `stop` may come from any.
+
+    `account` tells what it takes of the machine.
+    """
 
     def __init__(
         self,
@@ -73,8 +74,7 @@ class ConfinedProcess:
         self.slots = slots
         self._reason: Problem | None = None
         self._requested = 0
-        self._memory_told = _told_of(process.pid, "statm")
-        self._time_told = _told_of(process.pid, "stat")
+        self.account = Account(process.pid)
         self.confinement = ""
 
     @classmethod
@@ -115,33 +115,6 @@ class ConfinedProcess:
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
-
-    def resident(self) -> int:
-        """Bytes of memory that the process holds now; 0 once it is gone."""
-        return self._pages()[0] * _PAGE
-
-    def own_memory(self) -> int:
-        """Bytes that ending the process would free: without what it maps of files, its libraries
-        above all, which processes share."""
-        held, of_files = self._pages()
-        return (held - of_files) * _PAGE
-
-    def _pages(self) -> tuple[int, int]:
-        """How many pages it holds, and how many of those are of files."""
-        try:
-            fields = os.pread(self._memory_told.fileno(), _LONGEST_TOLD, 0).split()
-            return int(fields[1]), int(fields[2])
-        except (OSError, ValueError, IndexError):  # gone, or closed by another thread
-            return 0, 0
-
-    def processor_seconds(self) -> float:
-        """How long it has had a processor, on all threads together; 0 once it is gone."""
-        try:
-            told = os.pread(self._time_told.fileno(), _LONGEST_TOLD, 0)
-            fields = told.rpartition(b")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
-        except (OSError, ValueError, IndexError):  # gone, or closed by another thread
-            return 0.0
 
     def yield_to_others(self) -> None:
         """Let it have the processors that nobody else wants, for good: who may lower the priority of
@@ -217,11 +190,10 @@ class ConfinedProcess:
             self._answers,
             self._interrupts,
             self._said,
-            self._memory_told,
-            self._time_told,
         ):
             with suppress(OSError):  # a request that was never read
                 file.close()
+        self.account.close()
         if self.slots is not None:
             self.slots.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -349,7 +321,7 @@ class Call(Iterator[Frame]):
 
     def check(self) -> None:
         """See whether it keeps its bounds, and stop it where it does not."""
-        if self._process.resident() > self._memory:
+        if self._process.account.resident() > self._memory:
             self._process.stop(
                 QueryTooLarge(
                     f"It needed more than {self._memory // 1024**2} MiB of memory and was stopped.",
@@ -419,11 +391,6 @@ def problem_in(frame: Frame) -> Problem:
     if failure.where:
         _log.error("A confined process failed: %s", failure.where[:2000])
     return problem_of(failure)
-
-
-def _told_of(pid: int, what: str) -> IO[bytes]:
-    """What the kernel tells of a process, open because it is read several times for each query."""
-    return open(f"/proc/{pid}/{what}", "rb", buffering=0)  # noqa: PTH123 -- a descriptor
 
 
 def _environment(private: Path) -> dict[str, str]:

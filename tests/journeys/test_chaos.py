@@ -32,9 +32,10 @@ from marketplace import bootstrap
 from marketplace.bootstrap import Marketplace
 from marketplace.client import Client, MarketplaceProblem, StreamCut
 from marketplace.engine.process import ConfinedProcess
+from marketplace.engine.query.bound_worker import BoundWorker
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.waiting_line import Turn, WaitingLine
-from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
+from marketplace.engine.query.worker_pool import WorkerPool
 from marketplace.errors import QueryFailed
 from marketplace.flight.flight_sql_pb2 import CommandStatementQuery
 from marketplace.flight.server import running_flight

@@ -11,9 +11,10 @@ from catalogue.errors import Problem
 from marketplace.engine.frames import Frame, FrameKind
 from marketplace.engine.limits import Limits, ResultLimit
 from marketplace.engine.process import Call
+from marketplace.engine.query.bound_worker import BoundWorker
 from marketplace.engine.query.query_messages import Ended
 from marketplace.engine.query.spool import Spool
-from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
+from marketplace.engine.query.worker_pool import WorkerPool
 from marketplace.engine.watch import WATCH
 from marketplace.errors import QueryTooLarge, WorkerLost
 

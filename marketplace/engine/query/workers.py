@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Self
 
 from marketplace.engine.limits import Limits, ResultLimit
+from marketplace.engine.query.bound_worker import BoundWorker
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.descriptions import Described, Descriptions
 from marketplace.engine.query.query_messages import Describe, Encoding, Parameters, Run
@@ -18,7 +19,7 @@ from marketplace.engine.query.result_stream import ResultStream
 from marketplace.engine.query.statement import Statement, check_values
 from marketplace.engine.query.statement_parser import StatementParser
 from marketplace.engine.query.view_map import ViewMap, view_map
-from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
+from marketplace.engine.query.worker_pool import WorkerPool
 from marketplace.errors import WorkerLost
 
 

@@ -10,9 +10,9 @@ import pytest
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import ConfinedProcess
 from marketplace.engine.query import usage
+from marketplace.engine.query.bound_worker import BoundWorker
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.usage import Usage
-from marketplace.engine.query.worker_pool import BoundWorker
 from marketplace.engine.query.workers import QueryWorkers
 
 CSV = Encoding(OutputFormat.CSV)
@@ -90,6 +90,10 @@ class Spending:
     """A process of which a test says how long it has had a processor."""
 
     seconds = 0.0
+
+    @property
+    def account(self) -> "Spending":
+        return self
 
     def processor_seconds(self) -> float:
         return self.seconds

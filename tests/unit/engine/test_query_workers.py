@@ -15,9 +15,9 @@ import pytest
 from marketplace.engine import watch
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
+from marketplace.engine.query.bound_worker import BoundWorker
 from marketplace.engine.query.query_messages import ENCODINGS, Encoding, OutputFormat
 from marketplace.engine.query.view_map import BoundTable, ViewMap, view_map
-from marketplace.engine.query.worker_pool import BoundWorker
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.engine.watch import Budget
 from marketplace.errors import (

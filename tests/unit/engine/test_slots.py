@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from marketplace.engine.account import Account
 from marketplace.engine.frames import SHARED, Frame, FrameKind, Output, Place, read_frame
 from marketplace.engine.limits import Limits
 from marketplace.engine.process import Call, ConfinedProcess
@@ -53,8 +54,9 @@ class Answering:
     def interrupt(self, number: int) -> None:
         """It has ended already."""
 
-    def resident(self) -> int:
-        return 0
+    @property
+    def account(self) -> Account:
+        return Account(os.getpid())
 
 
 def writable(slots: Slots) -> WritableSlots:

@@ -13,10 +13,11 @@ import pytest
 
 from marketplace.engine.limits import Limits
 from marketplace.engine.query import worker_pool
+from marketplace.engine.query.bound_worker import BoundWorker
 from marketplace.engine.query.cancellation import Cancellation
 from marketplace.engine.query.query_messages import Encoding, OutputFormat
 from marketplace.engine.query.waiting_line import WaitingLine
-from marketplace.engine.query.worker_pool import BoundWorker, WorkerPool
+from marketplace.engine.query.worker_pool import WorkerPool
 from marketplace.engine.query.workers import QueryWorkers
 from marketplace.errors import QueryStopped, ServiceBusy
 
