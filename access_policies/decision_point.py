@@ -25,6 +25,7 @@ from access_policies.errors import InvalidRule, PolicyError
 from access_policies.matcher import Matcher
 from access_policies.memo import Memo
 from access_policies.rules import Effect, Rule
+from access_policies.slice_query import Found
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 
 logger = logging.getLogger(__name__)
@@ -106,9 +107,23 @@ class DecisionPoint:
         secondment that made the subject what it is (`Principal.valid_until`).
         """
         try:
-            found = rules.slice_for(connection, resource.dataset, subject.principals, action)
-            return self.over(found, subject, action, resource, environment)
+            found, *_ = rules.rows_for(connection, resource.dataset, subject.principals, action)
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer is no
+            return _refused_by(error, action)
+        return self.decide_over(found, subject, action, resource, environment)
+
+    def decide_over(
+        self,
+        found: Iterable[Found],
+        subject: Subject,
+        action: Action,
+        resource: Resource,
+        environment: Environment,
+    ) -> Decision:
+        """As `decide`, over the rows of the slice (`rules.rows_for`), of which any may be damaged."""
+        try:
+            return self.over(rules.in_slice(found), subject, action, resource, environment)
+        except Exception as error:  # noqa: BLE001 - as above
             return _refused_by(error, action)
 
     def permitted(

@@ -4,20 +4,21 @@ A slice holds the rules of one dataset for the names of one caller, usually one 
 The decision point evaluates Casbin over a slice and never over all rules.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from access_policies import history, principals, slice_query
 from access_policies.decision import Obligation, RestrictTo
 from access_policies.errors import InvalidRule, RuleConflict
 from access_policies.history import ABSENT, Kind
 from access_policies.records import rules as table
+from access_policies.slice_query import Beside, Found, Wanted
 from access_policies.vocabulary import Action, Audience
 
 ANY = "*"
@@ -44,9 +45,6 @@ class GrantKind(StrEnum):
     LISTING = "listing"
     DENIAL = "denial"
 
-
-_COLUMNS = tuple(str(column.name) for column in table.c)
-_Row = Row[*tuple[Any, ...]]
 
 _PREFERENCE = tuple(GrantKind)
 _KNOWING = frozenset({Action.DISCOVER, Action.READ_METADATA, Action.READ_SCHEMA})
@@ -172,10 +170,25 @@ def slice_for(
 
     With an action, rules for that action or any; without, all. Ended rules are among them.
     """
+    found, *_ = rows_for(connection, dataset, names, action)
+    return in_slice(found)
+
+
+def rows_for(
+    connection: Connection,
+    dataset: str,
+    names: Collection[str],
+    action: Action | None,
+    besides: Sequence[tuple[Beside, Wanted]] = (),
+) -> tuple[list[Found], ...]:
+    """The rows that `in_slice` makes a slice of, and what is read along by the same statement."""
     scopes = dict.fromkeys((dataset, organisation_wide(dataset), ANY))
-    return in_order(
-        from_row(_named(row)) for row in _read(connection, names, action, tuple(scopes))
-    )
+    return slice_query.read(connection, _wanted(names, action, tuple(scopes)), besides)
+
+
+def in_slice(found: Iterable[Found]) -> tuple[Rule, ...]:
+    """The rules of these rows, the preferred one last. Raises InvalidRule, msgspec.MsgspecError."""
+    return in_order(from_row(_named(row)) for row in found)
 
 
 def slices_for(
@@ -187,11 +200,12 @@ def slices_for(
     """
     by_dataset: dict[str, list[Rule]] = {}
     damaged: set[str] = set()
-    for row in _read(connection, names, action):
+    found, *_ = slice_query.read(connection, _wanted(names, action))
+    for row in map(_named, found):
         try:
-            by_dataset.setdefault(row.dataset, []).append(from_row(_named(row)))
+            by_dataset.setdefault(row["dataset"], []).append(from_row(row))
         except (InvalidRule, msgspec.MsgspecError):
-            damaged.add(row.dataset)
+            damaged.add(row["dataset"])
     whole = {dataset: in_order(found) for dataset, found in by_dataset.items()}
     return {**whole, **dict.fromkeys(damaged)}
 
@@ -201,19 +215,14 @@ def in_order(found: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(sorted(found, key=lambda rule: rule.preference, reverse=True))
 
 
-def _read(
-    connection: Connection,
-    names: Collection[str],
-    action: Action | None,
-    scopes: tuple[str, ...] = (),
-) -> Iterable[_Row]:
+def _wanted(names: Collection[str], action: Action | None, scopes: tuple[str, ...] = ()) -> Wanted:
     """The rules for any of the names and `EVERYONE`; on any of the scopes, where there are some."""
     wanted = {
         "dataset": scopes,
         "subject": (*{*names, principals.EVERYONE},),
         "action": (action.value, ANY) if action else (),
     }
-    return slice_query.read(connection, {name: found for name, found in wanted.items() if found})
+    return {name: found for name, found in wanted.items() if found}
 
 
 def check(rule: Rule) -> None:
@@ -247,8 +256,8 @@ def row_of(rule: Rule) -> dict[str, object]:
     return row
 
 
-def _named(row: _Row) -> dict[str, Any]:
-    return dict(zip(_COLUMNS, row, strict=True))
+def _named(row: Found) -> dict[str, Any]:
+    return dict(zip(slice_query.COLUMNS, row, strict=True))
 
 
 def from_row(row: Mapping[str, Any]) -> Rule:

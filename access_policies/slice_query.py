@@ -1,61 +1,133 @@
-"""The one statement that rules are read by: every combination of values is sought in an index.
+"""The statements that rules are read by: every combination of values is sought in an index.
 
-It is text, written once for so many values, because composing a statement takes longer than running
-this one. And it is written so that no planner can do otherwise, whatever its statistics say: after
-ANALYZE both databases would rather seek by the dataset alone, and walk through all the rules of a
-popular one.
+They are text in the driver's own form, written once for so many values, because composing a statement
+takes longer than running it. And they are written so that no planner can do otherwise, whatever its
+statistics say: after ANALYZE both databases would rather seek by the dataset alone, and walk through
+all the rules of a popular one.
+
+What else a decision rests on is read along by the same statement, because each one of its own would
+cost a round trip, which takes longer than finding the rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, CursorResult, TextClause, text
+from sqlalchemy import Connection
 
 from access_policies.records import rules as table
 
-_ALL = ", ".join(f'{table.name}."{column.name}"' for column in table.c)
+COLUMNS = tuple(str(column.name) for column in table.c)
+"""The columns of a rule, in the order in which they are read."""
+
+Found = Sequence[Any]
+"""A row of rules: its values in the order of COLUMNS."""
+
+Wanted = Mapping[str, Sequence[str]]
+"""By column the values of which a row has one; each column has at least one."""
 
 Lengths = tuple[tuple[str, int], ...]
 
 
-def read(connection: Connection, wanted: Mapping[str, tuple[str, ...]]) -> CursorResult[Any]:
-    """The rows of rules that have one of the values wanted in each column, with all columns."""
-    given = {
-        f"{column}_{number}": value
-        for column, values in wanted.items()
-        for number, value in enumerate(values)
-    }
-    lengths = tuple((column, len(values)) for column, values in wanted.items())
-    return connection.execute(statement(lengths, connection.dialect.name), given)
+class Beside(NamedTuple):
+    """Another table whose rows are read along, each as a row of rules with the rest empty.
+
+    `columns` are its own columns by those of rules that they stand in for, each of the same type.
+    """
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+
+    def named(self, found: Found) -> dict[str, Any]:
+        """The values of a row of this table by its own columns."""
+        row = dict(zip(COLUMNS, found, strict=True))
+        return {own: row[column] for column, own in self.columns}
+
+
+def read(
+    connection: Connection, wanted: Wanted, besides: Sequence[tuple[Beside, Wanted]] = ()
+) -> tuple[list[Found], ...]:
+    """The rows of rules that are wanted, then of each table beside them those wanted of it."""
+    told, values = statement(wanted, connection.dialect.name, besides)
+    found: tuple[list[Found], ...] = tuple([] for _ in range(1 + len(besides)))
+    for place, *row in connection.exec_driver_sql(told, values):
+        found[place].append(row)
+    return found
+
+
+def statement(
+    wanted: Wanted, dialect: str, besides: Sequence[tuple[Beside, Wanted]] = ()
+) -> tuple[str, dict[str, str]]:
+    """The statement in the form of the database's driver, and its values by name.
+
+    Every row begins with 0 where it is of rules, and else with the place of its table, from 1.
+    """
+    values = _values("rule", wanted)
+    along = []
+    for place, (beside, sought) in enumerate(besides, start=1):
+        values |= _values(f"beside_{place}", sought)
+        along.append((place, beside, _lengths(sought)))
+    return _text(dialect, _lengths(wanted), tuple(along)), values
 
 
 @lru_cache(maxsize=256)
-def statement(lengths: Lengths, dialect: str) -> TextClause:
-    """Reads the rows that have one of so many values in each of the columns."""
-    return text(_joined(lengths) if dialect == "sqlite" else _listed(lengths))
+def _text(dialect: str, lengths: Lengths, along: tuple[tuple[int, Beside, Lengths], ...]) -> str:
+    mark = {"sqlite": ":{}", "postgresql": "%({})s"}[dialect]
+    rules = _joined(lengths, mark) if dialect == "sqlite" else _listed(lengths, mark)
+    besides = (_beside(place, beside, sought, mark) for place, beside, sought in along)
+    return " UNION ALL ".join([rules, *besides])
 
 
-def _joined(lengths: Lengths) -> str:
+def _joined(lengths: Lengths, mark: str) -> str:
     """SQLite does not reorder a CROSS JOIN, so the rules are sought last, by every column."""
     lists = ", ".join(
-        f"{column}_list (wanted) AS (VALUES {_marks(column, length, '({})')})"
+        f"{column}_list (wanted) AS (VALUES {_marks(mark, 'rule', column, length, '({})')})"
         for column, length in lengths
     )
     sources = " CROSS JOIN ".join([*(f"{column}_list" for column, _ in lengths), table.name])
     matching = " AND ".join(
         f"{table.name}.{column} = {column}_list.wanted" for column, _ in lengths
     )
-    return f"WITH {lists} SELECT {_ALL} FROM {sources} WHERE {matching}"  # noqa: S608 - all names are ours
+    return f"WITH {lists} SELECT 0, {_ALL} FROM {sources} WHERE {matching}"  # noqa: S608 - all names are ours
 
 
-def _listed(lengths: Lengths) -> str:
+def _listed(lengths: Lengths, mark: str) -> str:
     """PostgreSQL uses every list of an index's columns, and seeks each combination by itself."""
-    matching = " AND ".join(
-        f"{table.name}.{column} IN ({_marks(column, length, '{}')})" for column, length in lengths
+    matching = _matching(mark, "rule", table.name, lengths)
+    return f"SELECT 0, {_ALL} FROM {table.name} WHERE {matching}"  # noqa: S608 - all names are ours
+
+
+def _beside(place: int, beside: Beside, lengths: Lengths, mark: str) -> str:
+    own = dict(beside.columns)
+    columns = ", ".join(
+        f"{beside.table}.{own[column]}" if column in own else "NULL" for column in COLUMNS
     )
-    return f"SELECT {_ALL} FROM {table.name} WHERE {matching}"  # noqa: S608 - all names are ours
+    matching = _matching(mark, f"beside_{place}", beside.table, lengths)
+    return f"SELECT {place}, {columns} FROM {beside.table} WHERE {matching}"  # noqa: S608 - as above
 
 
-def _marks(column: str, length: int, form: str) -> str:
-    return ", ".join(form.format(f":{column}_{number}") for number in range(length))
+def _matching(mark: str, prefix: str, source: str, lengths: Lengths) -> str:
+    return " AND ".join(
+        f"{source}.{column} IN ({_marks(mark, prefix, column, length, '{}')})"
+        for column, length in lengths
+    )
+
+
+def _marks(mark: str, prefix: str, column: str, length: int, form: str) -> str:
+    names = (f"{prefix}_{column}_{number}" for number in range(length))
+    return ", ".join(form.format(mark.format(name)) for name in names)
+
+
+def _values(prefix: str, wanted: Wanted) -> dict[str, str]:
+    return {
+        f"{prefix}_{column}_{number}": value
+        for column, values in wanted.items()
+        for number, value in enumerate(values)
+    }
+
+
+def _lengths(wanted: Wanted) -> Lengths:
+    return tuple((column, len(values)) for column, values in wanted.items())
+
+
+_ALL = ", ".join(f'{table.name}."{name}"' for name in COLUMNS)

@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from access_policies import revision, rules
 from access_policies.errors import InvalidRule
 from access_policies.history import Kind, note, past
 from access_policies.records import invitations
 from access_policies.records import stages as table
+from access_policies.slice_query import Beside, Found
 from access_policies.vocabulary import Audience
 
 MARKETPLACE = rules.ANY
@@ -27,6 +28,18 @@ AT_ONCE = 0
 
 _FEW = 500
 """Up to so many scopes or waves are looked up by name; of more, all there are is read."""
+
+BESIDE = Beside(
+    table.name,
+    (
+        ("dataset", "scope"),
+        ("nbf", "since_revision"),
+        ("stage", "stage"),
+        ("obligations", "waves"),
+        ("exp", "begins"),
+    ),
+)
+"""The moves of scopes, by `scope`, read along with rules; see `move_of`."""
 
 Waves = tuple[str, ...]
 """The waves of invitations that are in force, by their identifiers, the first one first."""
@@ -141,7 +154,7 @@ def history(
         query = query.where(table.c.scope.in_(scopes))
     if at_revision is not None:
         query = query.where(table.c.since_revision <= at_revision)
-    return tuple(_move(row) for row in connection.execute(query).mappings())
+    return tuple(_move(**row) for row in connection.execute(query).mappings())
 
 
 def openings(
@@ -158,8 +171,22 @@ def openings(
     as it had been written by then.
     """
     asked = scopes if len(scopes) <= _FEW else ()
+    moves = history(connection, *asked, at_revision=at_revision)
+    return openings_by(connection, moves, scopes, now=now, names=names, at_revision=at_revision)
+
+
+def openings_by(
+    connection: Connection,
+    moves: Iterable[Move],
+    scopes: Set[str],
+    *,
+    now: datetime,
+    names: Collection[str] | None = None,
+    at_revision: int | None = None,
+) -> dict[str, Opening]:
+    """As `openings`, by all the moves of the scopes; who is invited is looked up where that matters."""
     moved: dict[str, list[Move]] = {}
-    for move in history(connection, *asked, at_revision=at_revision):
+    for move in moves:
         moved.setdefault(move.scope, []).append(move)
     unmoved = {
         scope: _MARKETPLACE_UNMOVED if scope == MARKETPLACE else _DATASET_UNMOVED
@@ -271,12 +298,18 @@ def moment_of(move: Move) -> datetime:
     return datetime.fromtimestamp(move.begins, UTC)
 
 
-def _move(row: RowMapping) -> Move:
+def move_of(found: Found) -> Move:
+    """The move of a row that was read along with rules. Raises as `history` does."""
+    return _move(**BESIDE.named(found))
+
+
+def _move(*, scope: str, since_revision: int, stage: int, waves: str | None, begins: int) -> Move:
     # Strict on what is read: a stage that is none, or waves that are no list, must never open.
-    waves = None if row["waves"] is None else msgspec.json.decode(row["waves"], type=Waves)
     return Move(
-        scope=row["scope"],
-        since_revision=row["since_revision"],
-        reach=Reach(Audience(row["stage"]), waves),
-        begins=row["begins"],
+        scope=scope,
+        since_revision=since_revision,
+        reach=Reach(
+            Audience(stage), None if waves is None else msgspec.json.decode(waves, type=Waves)
+        ),
+        begins=begins,
     )

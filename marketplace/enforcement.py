@@ -17,17 +17,22 @@ from access_policies.decision import Decision, LimitOutput, LimitResult, OutputT
 from access_policies.decision_point import DecisionPoint, Question
 from access_policies.history import ABSENT, TODAY, Kind, Past
 from access_policies.scope import AllRows, RowsInPlaces, TableScope, conditions_of
+from access_policies.slice_query import Beside, Wanted
 from access_policies.stages import Opening
 from access_policies.vocabulary import Action, Audience, Environment, Resource, Subject
 from catalogue import datasets as described
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Handling, ReleaseTable
+from catalogue.records import datasets as catalogued
 from catalogue.table_schema import TableSchema
 from marketplace.engine.limits import ResultLimit
 from marketplace.errors import AccessDenied
 from marketplace.identity.principal import Principal
 
 WHOLE_MARKETPLACE = stages.MARKETPLACE
+
+HANDLING = Beside(catalogued.name, (("obligations", catalogued.c.handling.name),))
+"""How a dataset is to be handled, by `organisation` and `dataset`, read along with rules."""
 
 
 def decide(
@@ -95,12 +100,28 @@ def _decided(
     dataset: str,
     now: datetime,
 ) -> Decision:
-    subject = principal.subject
-    opened = ceilings(connection, (dataset,), now=now, names=subject.principals)
+    """Find the slice, the stages and the handling by one statement, and decide."""
+    subject, scopes = principal.subject, {WHOLE_MARKETPLACE, dataset}
+    besides = (stages.BESIDE, {"scope": (*scopes,)}), (HANDLING, _parts(dataset))
+    found, moved, handled = rules.rows_for(connection, dataset, subject.principals, action, besides)
+    handlings = (Handling(HANDLING.named(row)["handling"]) for row in handled)
+    moves = map(stages.move_of, moved)
+    opened = Ceilings(
+        stages.openings_by(connection, moves, scopes, now=now, names=subject.principals),
+        {dataset: min(map(_ceiling, handlings), default=Audience.PUBLIC)},
+    )
     asked = opened.asked(subject, principal.project_purpose, dataset, now=now)
-    decision = decision_point.decide(connection, subject, action, asked.resource, asked.environment)
+    decision = decision_point.decide_over(found, subject, action, asked.resource, asked.environment)
     ends = [end for end in (decision.until, asked.changes_at) if end is not None]
     return msgspec.structs.replace(decision, until=min(ends, default=None))
+
+
+def _parts(dataset: str) -> Wanted:
+    """What a dataset is sought by; nothing is found for what covers many. Raises InvalidAddress."""
+    if _can_have_handling(dataset):
+        DatasetAddress.parse(dataset)
+    organisation, _, name = dataset.partition(".")
+    return {"organisation": (organisation,), "dataset": (name,)}
 
 
 class Asked(NamedTuple):
@@ -171,9 +192,13 @@ def ceilings(
 
 def handling_ceiling(connection: Connection, dataset: str) -> Audience:
     """The least trusted audience that the handling of a dataset leaves it open to, at any stage."""
-    if dataset == WHOLE_MARKETPLACE or dataset.endswith(".*"):
+    if not _can_have_handling(dataset):
         return Audience.PUBLIC
     return _ceiling(described.handling(connection, DatasetAddress.parse(dataset)))
+
+
+def _can_have_handling(dataset: str) -> bool:
+    return dataset != WHOLE_MARKETPLACE and not dataset.endswith(".*")
 
 
 def handled(connection: Connection) -> Mapping[str, Audience]:

@@ -21,7 +21,7 @@ class Directory:
     @classmethod
     def read(cls, connection: Connection) -> "Directory":
         """All that there are."""
-        return cls(map(str, datasets.addresses(connection)))
+        return cls(datasets.names(connection))
 
     def covered(self, texts: Iterable[str]) -> set[str]:
         """The datasets on which rules with these texts (a dataset, `organisation.*`, `*`) bear."""

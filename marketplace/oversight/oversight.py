@@ -98,7 +98,7 @@ class Oversight:
             if person is None:
                 asked = people.get(connection, caller.person_id)
                 return reading.what(connection, self._decision_point, asked, now=now)
-            heard = self._overseen(asking, _all(connection))
+            heard = self._overseen(asking, datasets.names(connection))
             found = _person(connection, person)
             if found is None:
                 return ()
@@ -126,7 +126,7 @@ class Oversight:
 
         def find(asking: Asking) -> tuple[Change, ...]:
             connection = asking.connection
-            wanted = _all(connection) if dataset is None else {str(dataset)}
+            wanted = datasets.names(connection) if dataset is None else {str(dataset)}
             heard = self._overseen(asking, wanted)
             ends[:] = (
                 points.meant(connection, since),
@@ -205,10 +205,6 @@ class Oversight:
                 next_step="Ask about yourself with: marketplace what.",
             )
         return found
-
-
-def _all(connection: Connection) -> frozenset[str]:
-    return frozenset(map(str, datasets.addresses(connection)))
 
 
 def _person(connection: Connection, named: str) -> Person | None:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -94,7 +95,7 @@ class PartyEffect:
         self.common = common
         self.own = own
 
-    @property
+    @cached_property
     def counts(self) -> Counts:
         """How many datasets."""
         readable, askable = self.common.readable, self.common.askable

@@ -117,7 +117,7 @@ def plan(
         _as_handled(opened, handled),
         _as_handled(after, handled),
         scope=change.scope,
-        datasets=frozenset(map(str, datasets.addresses(connection))),
+        datasets=datasets.names(connection),
         now=moment,
     )
     left = _stages_left(change, before)
@@ -164,7 +164,7 @@ def _stages_left(change: Change, before: Reach) -> tuple[Audience, ...]:
 
 def _faults_of(connection: Connection, target: Target, now: datetime) -> list[str]:
     faults = []
-    if target.scope != MARKETPLACE and target.scope not in map(str, datasets.addresses(connection)):
+    if target.scope != MARKETPLACE and target.scope not in datasets.names(connection):
         faults.append("There is no such dataset.")
     if target.by_invitation and target.stage is Audience.GOVERNMENT:
         faults.append("Central government is open as a whole; invite in a later stage.")

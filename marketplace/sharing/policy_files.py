@@ -282,7 +282,7 @@ def _findings(
 def _known(connection: Connection, found: Iterable[Rule], now: datetime) -> Known:
     """What there is now, as far as the rules name it."""
     named = {rule.dataset for rule in found}
-    addresses = frozenset(map(str, datasets.addresses(connection)))
+    addresses = datasets.names(connection)
     opened = enforcement.ceilings(connection, named & addresses, now=now)
     return Known(
         datasets=addresses,

@@ -106,7 +106,7 @@ def _foreseen(
         before,
         after,
         scope=MARKETPLACE,
-        datasets=frozenset(map(str, datasets.addresses(connection))),
+        datasets=datasets.names(connection),
         now=NOW,
     )
 
@@ -118,7 +118,7 @@ def _check(
     move: tuple[Audience, Audience],
 ) -> None:
     """Raise AssertionError where the decision point says otherwise of a pair chosen at random."""
-    chosen, every = random.Random(7), sorted(map(str, datasets.addresses(connection)))
+    chosen, every = random.Random(7), sorted(datasets.names(connection))
     foreseen = {
         (one.party.kind, one.party.name): {pair.dataset: pair.readable for pair in one.pairs()}
         for one in chosen.sample(effect.parties, min(10, len(effect.parties)))

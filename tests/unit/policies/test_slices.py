@@ -1,12 +1,14 @@
 """Slices: exactly the rules that bear on a question, found by seeking and never by looking at all."""
 
+import itertools
 import random
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, event, insert, text
 
 from access_policies import revision, rules, slice_query, stages
 from access_policies.decision import RestrictTo
@@ -15,6 +17,9 @@ from access_policies.records import rules as rules_table
 from access_policies.rules import Effect, Rule
 from access_policies.scope import AllRows, TableScope
 from access_policies.vocabulary import Action, Audience, Environment, Resource
+from catalogue import datasets
+from catalogue.address import DatasetAddress
+from catalogue.dataset import Dataset, Handling
 from marketplace import enforcement
 from marketplace.identity.capacity import Capacity
 from marketplace.identity.principal import Principal
@@ -96,23 +101,24 @@ def test_what_is_permitted_in_a_list_is_what_is_permitted_one_by_one(
     revision.advance(passing_connection)
     stages.open_at_once(passing_connection, "*", Audience.PUBLIC)
     stages.open_at_once(passing_connection, "leeds.spending", Audience.GOVERNMENT)
-    names = {"project:a", "project:b"}
-    caller = Principal(
+    about = (passing_connection, DecisionPoint(), _caller(), Action.QUERY)
+    one_by_one = [name for name in DATASETS if enforcement.decide(*about, name, now=NOW).allowed]
+    assert list(enforcement.permitted(*about, DATASETS, now=NOW)) == one_by_one
+
+
+def _caller() -> Principal:
+    return Principal(
         person_id="ada",
         person_name="Ada",
         token_id="t",
         subject=subject_of(
             "ada",
-            names,
+            {"project:a", "project:b"},
             Capacity(audience=Audience.LOCAL_GOVERNMENT, organisation="leeds", home="leeds"),
         ),
         valid_until=NOW,
         changes_at=NOW,
     )
-    point = DecisionPoint()
-    about = (passing_connection, point, caller, Action.QUERY)
-    one_by_one = [name for name in DATASETS if enforcement.decide(*about, name, now=NOW).allowed]
-    assert list(enforcement.permitted(*about, DATASETS, now=NOW)) == one_by_one
 
 
 def test_datasets_with_the_same_rules_and_other_stages_are_told_apart(
@@ -199,6 +205,46 @@ def skewed(passing_connection: Connection) -> Connection:
     return passing_connection
 
 
+@pytest.fixture
+def executed(passing_connection: Connection) -> list[tuple[str, Any]]:
+    """The statements that are executed, and their values."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_one: Connection, _cursor: object, told: str, values: Any, *_: object) -> None:
+        seen.append((told, values))
+
+    event.listen(passing_connection, "before_cursor_execute", note)
+    return seen
+
+
+def steps(connection: Connection, told: str, values: Any) -> list[str]:
+    """How the database would go about a statement."""
+    explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+    return [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {told}", values)]
+
+
+def generic_steps(connection: Connection, told: str) -> list[str]:
+    """How PostgreSQL would go about it once it is prepared, whatever the values are."""
+    marks = itertools.count(1)
+    numbered = re.sub(r"%\(\w+\)s", lambda _: f"${next(marks)}", told)
+    return [
+        str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {numbered}")
+    ]
+
+
+HOMES = Dataset(
+    address=DatasetAddress("mhclg", "homes"),
+    title="Homes",
+    handling=Handling.HMG_USE_ONLY,
+    created_at=NOW,
+)
+BESIDES = (
+    (stages.BESIDE, {"scope": ("*", "mhclg.homes")}),
+    (enforcement.HANDLING, {"organisation": ("mhclg",), "dataset": ("homes",)}),
+)
+
+
+@pytest.mark.parametrize("besides", [(), BESIDES])
 @pytest.mark.parametrize(
     "lengths",
     [
@@ -208,17 +254,59 @@ def skewed(passing_connection: Connection) -> Connection:
     ],
 )
 def test_rules_are_sought_by_every_column_whatever_the_statistics_say(
-    skewed: Connection, lengths: tuple[tuple[str, int], ...]
+    skewed: Connection,
+    lengths: tuple[tuple[str, int], ...],
+    besides: tuple[tuple[slice_query.Beside, slice_query.Wanted], ...],
 ):
-    dialect = skewed.dialect.name
-    explain = "EXPLAIN QUERY PLAN" if dialect == "sqlite" else "EXPLAIN"
-    statement = f"{explain} {slice_query.statement(lengths, dialect).text}"
-    marks = {f"{name}_{number}": "x" for name, length in lengths for number in range(length)}
-    steps = [str(row[-1]) for row in skewed.execute(text(statement), marks)]
-    (search,) = [step for step in steps if "SEARCH policy_rules" in step or "Index Cond" in step]
-    assert set(re.findall(r"\b(dataset|subject|action) ?=", search)) == {
-        column for column, _ in lengths
-    }, steps
+    wanted = {column: ("x",) * length for column, length in lengths}
+    told, values = slice_query.statement(wanted, skewed.dialect.name, besides)
+    plans = [steps(skewed, told, values)]
+    if skewed.dialect.name == "postgresql":
+        plans.append(generic_steps(skewed, told))
+    for plan in plans:
+        (search,) = [
+            step
+            for step in plan
+            if "SEARCH policy_rules" in step or re.search(r"Index Cond: .*subject", step)
+        ]
+        assert set(re.findall(r"\b(dataset|subject|action) ?=", search)) == set(wanted), plan
+        assert not [step for step in plan if re.search(r"SCAN policy|Seq Scan", step)], plan
+
+
+def test_whatever_is_read_along_comes_by_the_statement_that_reads_the_slice(
+    passing_connection: Connection,
+):
+    fill(passing_connection, world(1))
+    revision.advance(passing_connection)
+    moved_at = revision.read(passing_connection)
+    reach = stages.Reach(Audience.RESEARCHER, ("first wave",))
+    for scope in ("*", "mhclg.homes", "mhclg.streets"):
+        move = stages.Move(scope=scope, since_revision=moved_at, reach=reach, begins=7)
+        stages.write(passing_connection, move)
+    datasets.register(passing_connection, HOMES)
+    about = (passing_connection, "mhclg.homes", ("project:a",), Action.QUERY)
+    found, moved, handled = rules.rows_for(*about, BESIDES)
+    assert rules.in_slice(found) == rules.slice_for(*about) != ()
+    moves = sorted(map(stages.move_of, moved), key=lambda move: move.scope)
+    assert tuple(moves) == stages.history(passing_connection, "*", "mhclg.homes")
+    assert [enforcement.HANDLING.named(row) for row in handled] == [{"handling": "hmg_use_only"}]
+
+
+def test_a_decision_takes_one_statement_and_one_more_for_who_is_invited(
+    passing_connection: Connection, executed: list[tuple[str, Any]]
+):
+    fill(passing_connection, world(1))
+    moved_at = revision.advance(passing_connection)
+    asked = (passing_connection, DecisionPoint(), _caller(), Action.QUERY, "mhclg.homes")
+    executed.clear()
+    enforcement.decide(*asked, now=NOW, under=moved_at)
+    assert len(executed) == 1
+    by_invitation = stages.Reach(Audience.LOCAL_GOVERNMENT, ("first wave",))
+    move = stages.Move(scope="*", since_revision=moved_at, reach=by_invitation)
+    stages.write(passing_connection, move)
+    executed.clear()
+    enforcement.decide(*asked, now=NOW, under=moved_at)
+    assert len(executed) == 2
 
 
 def test_names_are_values_and_never_part_of_the_statement(passing_connection: Connection):
