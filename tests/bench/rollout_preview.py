@@ -169,7 +169,14 @@ def _enter_parties(policy: PolicyWorld, file: Path) -> None:
         for person in range(size.people)
     ]
     members = [
-        (f"membership_{person}", policy.squad(person), f"person_{person:05}", "2026-01-01", None)
+        (
+            f"membership_{person}",
+            policy.squad(person),
+            f"person_{person:05}",
+            "2026-01-01",
+            None,
+            None,
+        )
         for person in range(size.people)
     ]
     with closing(sqlite3.connect(file)) as connection, connection:

@@ -20,6 +20,7 @@ from marketplace.errors import (
 )
 from marketplace.identity import (
     appointments,
+    capacity,
     organisations,
     people,
     projects,
@@ -254,6 +255,30 @@ def test_a_membership_that_is_ended_before_its_secondment_begins_opens_nothing(w
     )
     with pytest.raises(Unauthenticated, match="secondment to squad begins"):
         world.sign_in(secret)
+
+
+def test_a_secondment_after_the_membership_is_no_matter_of_it(world: World):
+    world.join(world.neighbour, last_day=date(2026, 11, 30))
+    world.second(world.neighbour, first_day=date(2026, 12, 1), last_day=date(2027, 3, 31))
+    held = world.sign_in(world.token(world.neighbour))
+    assert held.subject.audience is Audience.LOCAL_GOVERNMENT
+
+
+def test_an_accreditation_ends_with_the_very_midnight_after_its_last_day(world: World):
+    study = Project(
+        name="study",
+        title="A study",
+        purpose="To know.",
+        organisation="mhclg",
+        audience=Audience.RESEARCHER,
+        accredited_until=date(2026, 11, 30),
+    )
+    ends = end_of_last_day(date(2026, 11, 30))
+    before = ends - timedelta(microseconds=1)
+    found = [
+        capacity.accredited_audience(Audience.RESEARCHER, study, now=now) for now in (before, ends)
+    ]
+    assert found == [Audience.RESEARCHER, Audience.PUBLIC]
 
 
 def test_of_two_secondments_the_more_trusted_counts_however_long_the_other_lasts(world: World):

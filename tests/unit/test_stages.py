@@ -119,6 +119,15 @@ def test_who_was_invited_at_a_revision_is_told_also_after_it_was_taken_back(
             assert opened.invited == held
 
 
+def test_every_wave_in_force_admits_whom_it_invited(passing_connection: Connection):
+    move(passing_connection, Audience.RESEARCHER, waves=("first", "second"))
+    since = revision.read(passing_connection)
+    for wave in ("first", "second"):
+        stages.invite(passing_connection, wave, f"project:{wave}", since_revision=since)
+    opened = stages.openings(passing_connection, {"*"}, now=NOON)["*"]
+    assert opened.invited == {"project:first", "project:second"}
+
+
 def test_government_cannot_be_open_to_the_invited_alone(passing_connection: Connection):
     with pytest.raises(InvalidRule):
         move(passing_connection, Audience.GOVERNMENT, waves=("first",))
