@@ -14,6 +14,7 @@ Problem (catalogue/errors.py)
     ├── AccessEnded             access ended while a result was being sent
     ├── InvalidSharing          a request or agreement that cannot be made or moved so
     ├── InvalidMove             a move of the rollout that cannot be made so
+    ├── AnswerTooLarge          more than one answer about others' access holds
     ├── MoveOutdated            a proposal to move it that rests on what has changed since
     ├── PolicyOutdated          a policy file that changes what has moved since it was written
     ├── UnknownRecord           no such request, agreement, person, project ...
@@ -97,6 +98,10 @@ class InvalidSharing(MarketplaceError):
 
 class InvalidMove(MarketplaceError):
     """The rollout cannot be moved so; `lines` list the findings."""
+
+
+class AnswerTooLarge(MarketplaceError):
+    """A question about others' access whose answer is more than one answer holds."""
 
 
 class MoveOutdated(MarketplaceError):
@@ -244,6 +249,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     AccessEnded: Answer(HTTPStatus.FORBIDDEN, 4, "Access ended"),
     InvalidSharing: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Not possible"),
     InvalidMove: Answer(HTTPStatus.UNPROCESSABLE_ENTITY, 2, "Not a move that can be made"),
+    AnswerTooLarge: Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, 7, "Answer too large"),
     MoveOutdated: Answer(HTTPStatus.CONFLICT, 5, "The proposal is out of date"),
     PolicyOutdated: Answer(HTTPStatus.CONFLICT, 5, "The policy file is out of date"),
     UnknownRecord: Answer(HTTPStatus.NOT_FOUND, 3, "Not found"),

@@ -5,7 +5,7 @@ each is then answered at both points, and the answers are compared.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -15,16 +15,32 @@ from sqlalchemy import Connection
 from access_policies import history
 from access_policies.decision_point import DecisionPoint
 from access_policies.history import Point
-from access_policies.rulebook import RuleBook
+from access_policies.rulebook import Found, RuleBook
 from access_policies.rules import Rule
 from access_policies.vocabulary import Action
 from marketplace import enforcement
+from marketplace.errors import AnswerTooLarge
 from marketplace.identity.census import Post
 from marketplace.identity.people import Person
 from marketplace.oversight import movement
 from marketplace.oversight.access import ACTIONS, View
 from marketplace.oversight.directory import Directory
 from marketplace.oversight.movement import Movement, Pair
+
+
+class Most(NamedTuple):
+    """How much one answer rests on, and how much it tells.
+
+    `rules` are those on reading that are held in memory for each of the two points, `told` the
+    changes of all people together. Either is several times what the most popular of 100,000 datasets
+    has in a world of a million rules and 50,000 people.
+    """
+
+    rules: int = 250_000
+    told: int = 250_000
+
+
+MOST = Most()
 
 
 class Turn(StrEnum):
@@ -74,8 +90,14 @@ def changes(
     since: Point,
     until: Point,
     datasets: Collection[str],
+    *,
+    most: Most = MOST,
 ) -> tuple[Change, ...]:
-    """Every change of what somebody can read of these datasets, from one point to a later one."""
+    """Every change of what somebody can read of these datasets, from one point to a later one.
+
+    Raises AnswerTooLarge where that is more than one answer holds, as where a stage moved over many
+    offers.
+    """
     pasts = (
         history.past(connection, since.revision),
         history.past(connection, until.revision),
@@ -90,7 +112,9 @@ def changes(
         View(
             RuleBook(
                 decision_point,
-                movement.rules_for(connection, moved, everybody, datasets, past),
+                _up_to(
+                    most.rules, movement.rules_for(connection, moved, everybody, datasets, past)
+                ),
             ),
             ceiling,
             point.moment,
@@ -100,8 +124,12 @@ def changes(
     comparison = _Comparison(views[0], views[1], moved, Directory(datasets))
     found: defaultdict[object, list[Person]] = defaultdict(list)
     told: dict[object, Change] = {}
+    left = most.told
     for people in comparison.alike(everybody):
         for change in comparison.of(people[0]):
+            left -= len(people)
+            if left < 0:
+                raise _too_large(f"They come to more than {most.told:,} for all people together.")
             key = comparison.key(change)
             told.setdefault(key, change)
             found[key] += (pair.both[0].person for pair in people)
@@ -109,6 +137,20 @@ def changes(
         msgspec.structs.replace(told[key], people=tuple(people)) for key, people in found.items()
     )
     return tuple(sorted(complete, key=lambda one: (one.dataset, one.turn, str(one.post))))
+
+
+def _up_to(most: int, found: Iterable[Found]) -> Iterator[Found]:
+    for number, one in enumerate(found):
+        if number == most:
+            raise _too_large(f"They rest on more than {most:,} rules.")
+        yield one
+
+
+def _too_large(why: str) -> AnswerTooLarge:
+    return AnswerTooLarge(
+        f"Too much has changed between the two points to be told at once. {why}",
+        next_step="Ask about one dataset with --dataset, or about a shorter time with --until.",
+    )
 
 
 class _Comparison(NamedTuple):

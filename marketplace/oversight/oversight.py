@@ -120,7 +120,7 @@ class Oversight:
         """Who gained and who lost what of the datasets that the caller oversees, or of one.
 
         `since` and `until` are revisions, days or moments (`points.meant`); without `until`, now.
-        Raises AccessDenied, RequestMalformed, PolicyError, UnknownDataset.
+        Raises AccessDenied, RequestMalformed, PolicyError, UnknownDataset, AnswerTooLarge.
         """
         ends: list[Point] = []
 

@@ -12,10 +12,11 @@ from access_policies.vocabulary import Audience
 from catalogue import datasets
 from catalogue.address import DatasetAddress
 from catalogue.dataset import Handling
+from marketplace.errors import AnswerTooLarge
 from marketplace.identity import projects
 from marketplace.identity.projects import Project
 from marketplace.oversight import reading
-from marketplace.oversight.changes import Cause, Turn, changes
+from marketplace.oversight.changes import Cause, Most, Turn, changes
 
 from .conftest import DATASETS, POINT, World, new_world, scope
 
@@ -32,11 +33,11 @@ def world() -> Iterator[World]:
         yield made
 
 
-def join(world: World) -> None:
+def join(world: World, name: str = "ben") -> None:
     projects.add_member(
         world.connection,
         project="squad",
-        person=world.people["ben"].id,
+        person=world.people[name].id,
         first_day=world.now.date(),
     )
 
@@ -84,6 +85,21 @@ def test_a_dataset_that_is_closed_is_lost_by_the_stage_alone(world: World):
     world.do(lambda world: stages.open_at_once(world.connection, HOMES, Audience.GOVERNMENT))
     assert readers(world) == set()
     assert since(world, before) == [(Turn.LOST, (Cause.STAGE,), ["ben"])]
+
+
+def test_a_stage_that_moves_over_more_than_one_answer_holds_is_told_up_to_exactly_that(
+    world: World,
+):
+    world.do(lambda world: join(world, "cy"))
+    before = world.point
+    world.do(lambda world: stages.open_at_once(world.connection, HOMES, Audience.GOVERNMENT))
+    asked = (world.connection, POINT, before, world.point, DATASETS)
+    (change,) = changes(*asked, most=Most(rules=3, told=2))
+    assert (change.turn, len(change.people)) == (Turn.LOST, 2)
+    with pytest.raises(AnswerTooLarge, match="more than 1 for all people"):
+        changes(*asked, most=Most(rules=3, told=1))
+    with pytest.raises(AnswerTooLarge, match="more than 2 rules"):
+        changes(*asked, most=Most(rules=2, told=2))
 
 
 def test_an_end_that_passes_is_lost_by_time_under_the_same_revision(world: World):
