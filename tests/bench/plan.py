@@ -23,7 +23,7 @@ class Plan:
     samples: int = 200
     clients: int = 16
     seconds: float = 3.0
-    warming: float = 20.0
+    warming: float = 12.0
     policy: PolicySize = FULL
 
 
