@@ -65,7 +65,7 @@ class Slots:
     def rest(self) -> None:
         """Let the pages go that an answer has used: who waits for the next needs none."""
         with self._guard:
-            for slot in self._used - self._held:
+            for slot in () if self._closed else self._used - self._held:
                 self._shared.madvise(mmap.MADV_REMOVE, slot * SLOT, SLOT)
             self._used &= self._held
 
@@ -75,6 +75,8 @@ class Slots:
             if not self._closed:
                 self._closed = True
                 os.close(self._giving)
+                with suppress(BufferError):  # somebody still has a view
+                    self._shared.close()
 
 
 class WritableSlots:

@@ -35,6 +35,7 @@ class ScriptedDelivery:
     """Gives its chunks, then ends, raises, or waits until it is closed; or is there at once, whole."""
 
     entry = "e" * 32
+    access_ends = datetime(2030, 1, 1, tzinfo=UTC)
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,8 @@ from catalogue.dataset import DataFile
 from marketplace.client import Client, MarketplaceProblem, StreamCut, connect, pulling
 from marketplace.download import OpenTable
 from marketplace.errors import ServiceBusy
+
+UNTIL = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class ScriptedDownloads:
@@ -36,7 +39,7 @@ class ScriptedDownloads:
         )
         return OpenTable(
             cast("Any", SimpleNamespace(close=lambda *_: None)),
-            cast("Any", SimpleNamespace(entry="e" * 32, readings=(reading,))),
+            cast("Any", SimpleNamespace(entry="e" * 32, readings=(reading,), until=UNTIL)),
             cast("Any", SimpleNamespace(look=lambda: None)),
             self.copies,
             ExitStack(),
