@@ -27,7 +27,7 @@ from marketplace.sharing.draft import Approval, RequestDraft
 from marketplace.sharing.policy_files import Applied
 from marketplace.sharing.vocabulary import DataType, Power
 
-from .conftest import BY, LAST_DAY, World
+from .conftest import BY, LAST_DAY, Acts, World, publish_and_share
 
 WHY = "Agreed at the quarterly review."
 HOMES = DatasetAddress("mhclg", "homes")
@@ -106,12 +106,14 @@ class Reviewed(World):
 
 
 @pytest.fixture
-def world(marketplace: Any, tmp_path: Path) -> Reviewed:
+def acts() -> Acts:
+    return publish_and_share
+
+
+@pytest.fixture
+def world(marketplace: Any, entered: dict[str, str], tmp_path: Path) -> Reviewed:
     """Homes, published, with an agreement for the Sheffield squad."""
-    country = Reviewed(marketplace, tmp_path)
-    country.publish()
-    country.share()
-    return country
+    return Reviewed(marketplace, tmp_path, entered)
 
 
 def said(text: str) -> set[Rule]:

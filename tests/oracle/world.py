@@ -123,8 +123,8 @@ class World(Registers):
         if held.state(self.now) is AgreementState.EXPIRED:
             return
         project = projects.get(self.connection, one.project)
-        agreements.extend(
-            self.connection, held, project, last, (), "It helps.", by="an owner", now=self.now
+        agreements.revise(
+            self.connection, held, project, last, held.terms, "It helps.", by="x", now=self.now
         )
         one.last, one.begins = last, self.now
 
