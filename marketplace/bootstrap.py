@@ -86,7 +86,8 @@ def open_marketplace(
 
     Where it was `prepared` by another process a moment ago, schema and store are not looked at
     again. `spares` query workers wait started for whoever comes with new files. No worker is started
-    yet: the first statement does that, or `workers.start()`. Raises StoreUnfit where the object store cannot keep the publish protocol's promises.
+    yet: the first statement does that, or `workers.start()`. Raises StoreUnfit where the object
+    store cannot keep the publish protocol's promises.
     """
     with ExitStack() as undo:
         marketplace = _compose(settings, never_back(clock), undo, prepared=prepared, spares=spares)

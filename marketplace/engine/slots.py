@@ -5,8 +5,8 @@ it cost to hand a result over. So the process writes a large piece into one of a
 sends its number; whoever has read the piece gives the slot back. The same pages are used again and
 stay in the processor's cache.
 
-The process may change what it has written at any moment, so nothing that looks into the bytes looks
-at them here: `Slots.copied` is what is parsed, `Slots.view` is what is relayed as it is.
+The process may change what it has written at any moment, so `Slots.view` is only for what is relayed as
+it is: whoever looks into the bytes copies them first (`ResultStream`).
 """
 
 import fcntl
