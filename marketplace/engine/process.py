@@ -207,11 +207,15 @@ class ConfinedProcess:
         """The next frame. Raises why the process was stopped, or WorkerLost."""
         frame = None
         with suppress(ValueError, OSError):  # closed meanwhile by another thread
-            frame = read_frame(self._answers)
-        if frame is not None and frame.kind is FrameKind.SHARED:
-            frame = self._shared(frame)
+            frame = self._read()
         if frame is None:
             raise self._loss()
+        return frame
+
+    def _read(self) -> Frame | None:
+        frame = read_frame(self._answers)
+        if frame is not None and frame.kind is FrameKind.SHARED:
+            return self._shared(frame)
         return frame
 
     def _shared(self, frame: Frame) -> Frame | None:
